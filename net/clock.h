@@ -1,8 +1,9 @@
-// Time and timers. One of the four seams: RealClock here, the simulator's virtual clock in tests/sim. The timer queue is
-// common to both: timers fire in order of (time, creation), so the same seed gives the same run.
+// Time and timers. One of the four seams: RealClock here, the simulator's virtual clock in
+// tests/sim. The timer queue is common to both: timers fire in order of (time, creation), so the
+// same seed gives the same run.
 //
-// Threads: engine thread only. Memory: one node a timer. Errors: sleep() throws operation_aborted when cancelled.
-// Lifetime: must outlive its timers.
+// Threads: engine thread only. Memory: one node a timer. Errors: sleep() throws operation_aborted
+// when cancelled. Lifetime: must outlive its timers.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -17,7 +18,8 @@
 
 namespace swarmfs::net {
 
-using Duration = std::chrono::microseconds;  // every delay and prediction of the engine, in one unit
+using Duration =
+    std::chrono::microseconds;  // every delay and prediction of the engine, in one unit
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 
 class Clock {
@@ -45,7 +47,8 @@ class Clock {
 // A timer that is re-armed often and disarmed by its destructor.
 class Timer {
  public:
-  Timer(Clock& clock, std::function<void()> callback) : clock_(clock), callback_(std::move(callback)) {}
+  Timer(Clock& clock, std::function<void()> callback)
+      : clock_(clock), callback_(std::move(callback)) {}
   ~Timer() { disarm(); }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;

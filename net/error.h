@@ -18,7 +18,9 @@ enum class NetErrc {
 };
 
 const boost::system::error_category& net_category();
-inline error_code make_error_code(NetErrc e) { return {static_cast<int>(e), net_category()}; }
+inline error_code make_error_code(NetErrc e) {
+  return {static_cast<int>(e), net_category()};
+}
 
 }  // namespace swarmfs::net
 

@@ -1,8 +1,10 @@
-// A connected byte stream to a peer, and how to get one. One of the four seams: TCP here, a simulated link in tests/sim
-// (later uTP). Readiness-based, so that a reader takes buffers from the pool only when there is something to put in them.
+// A connected byte stream to a peer, and how to get one. One of the four seams: TCP here, a
+// simulated link in tests/sim (later uTP). Readiness-based, so that a reader takes buffers from the
+// pool only when there is something to put in them.
 //
-// Threads: engine thread only. Errors: errno-like codes; asio::error::eof at end of stream. Lifetime: destroying a Stream
-// closes it; no wait may be pending then (cancel its coroutine and await it).
+// Threads: engine thread only. Errors: errno-like codes; asio::error::eof at end of stream.
+// Lifetime: destroying a Stream closes it; no wait may be pending then (cancel its coroutine and
+// await it).
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/buffer.hpp>
@@ -21,10 +23,13 @@ using Endpoint = asio::ip::tcp::endpoint;
 class Stream {
  public:
   virtual ~Stream() = default;
-  // Never blocks. asio::error::would_block when nothing can be moved now; otherwise at least one byte.
-  [[nodiscard]] virtual Result<std::size_t> read_now(std::span<const asio::mutable_buffer> into) = 0;
+  // Never blocks. asio::error::would_block when nothing can be moved now; otherwise at least one
+  // byte.
+  [[nodiscard]] virtual Result<std::size_t> read_now(
+      std::span<const asio::mutable_buffer> into) = 0;
   [[nodiscard]] virtual Result<std::size_t> write_now(std::span<const asio::const_buffer> from) = 0;
-  // Complete when the corresponding call above would not say would_block (or would fail). One of each at a time.
+  // Complete when the corresponding call above would not say would_block (or would fail). One of
+  // each at a time.
   [[nodiscard]] virtual Task<void> wait_readable() = 0;
   [[nodiscard]] virtual Task<void> wait_writable() = 0;
   // Ends the connection; waits complete and later calls fail. May be called any number of times.

@@ -1,8 +1,9 @@
-// All the peers of one torrent, and the loop that turns wishes into requests: who wants what (want()), who has it, whom
-// to ask next. Data goes into the PieceStore, whose readers wake.
+// All the peers of one torrent, and the loop that turns wishes into requests: who wants what
+// (want()), who has it, whom to ask next. Data goes into the PieceStore, whose readers wake.
 //
-// Threads: engine thread only. Memory: Peer records are capped by Config::max_connections; data by the store's pool.
-// Errors: none reach a reader; a peer's failure is that connection's end. Lifetime: co_await stop() before destruction.
+// Threads: engine thread only. Memory: Peer records are capped by Config::max_connections; data by
+// the store's pool. Errors: none reach a reader; a peer's failure is that connection's end.
+// Lifetime: co_await stop() before destruction.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -51,12 +52,12 @@ class Demand {
 struct SwarmStatus {
   std::size_t known_addresses = 0;
   std::size_t dialling = 0;
-  std::size_t connected = 0;        // handshake done
-  std::size_t unchoked = 0;         // that would answer a request
-  double bytes_per_second = 0;      // payload, over the last seconds
-  std::uint64_t received_bytes = 0;  // payload
-  std::uint64_t redundant_bytes = 0; // payload that was not needed (duplicates)
-  std::uint64_t corrupt_bytes = 0;   // of pieces that failed their hash
+  std::size_t connected = 0;          // handshake done
+  std::size_t unchoked = 0;           // that would answer a request
+  double bytes_per_second = 0;        // payload, over the last seconds
+  std::uint64_t received_bytes = 0;   // payload
+  std::uint64_t redundant_bytes = 0;  // payload that was not needed (duplicates)
+  std::uint64_t corrupt_bytes = 0;    // of pieces that failed their hash
   std::size_t banned = 0;
 };
 
@@ -71,8 +72,8 @@ class Swarm {
   };
   // `log(level, line)`: level 0 debug, 1 info, 2 warning.
   using Log = std::function<void(int level, const std::string& line)>;
-  Swarm(asio::any_io_executor executor, Clock& clock, Dialer dialer, storage::PieceStore& store, storage::BlockPool& pool,
-        Config config, Log log);
+  Swarm(asio::any_io_executor executor, Clock& clock, Dialer dialer, storage::PieceStore& store,
+        storage::BlockPool& pool, Config config, Log log);
   ~Swarm();
   Swarm(const Swarm&) = delete;
   Swarm& operator=(const Swarm&) = delete;

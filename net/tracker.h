@@ -1,8 +1,9 @@
-// Announcing to HTTP trackers: one loop a tracker, all tiers in parallel at the start (BEP 12 order matters only later).
+// Announcing to HTTP trackers: one loop a tracker, all tiers in parallel at the start (BEP 12 order
+// matters only later).
 //
-// Threads: engine thread only. Memory: replies are capped (kMaxTrackerBody, kMaxPeersPerReply). Errors: a failing tracker
-// is logged once per change of state and retried with back-off; it never fails the torrent.
-// Lifetime: co_await stop() before destruction.
+// Threads: engine thread only. Memory: replies are capped (kMaxTrackerBody, kMaxPeersPerReply).
+// Errors: a failing tracker is logged once per change of state and retried with back-off; it never
+// fails the torrent. Lifetime: co_await stop() before destruction.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -45,7 +46,8 @@ struct AnnounceReply {
   std::string failure_reason;  // escaped; not empty: nothing else is meant
 };
 
-// The URL of an announce (BEP 3, 7, 23): base plus query, every byte outside the unreserved set percent-encoded.
+// The URL of an announce (BEP 3, 7, 23): base plus query, every byte outside the unreserved set
+// percent-encoded.
 [[nodiscard]] std::string announce_url(std::string_view base, const AnnounceRequest& request);
 // A tracker's body (bencoded). Compact and dictionary peers, peers6; garbage entries are skipped.
 [[nodiscard]] Result<AnnounceReply> parse_announce_reply(std::span<const std::byte> body);
@@ -58,10 +60,10 @@ class Announcer {
     Clock& clock;
     std::vector<std::vector<std::string>> tiers;
     bool allow_local = false;
-    AnnounceRequest identity;                                                    // event, downloaded, left filled in per announce
-    std::function<std::pair<std::uint64_t, std::uint64_t>()> progress;           // downloaded, left
-    std::function<void(std::span<const Endpoint>, PeerSource)> found;            // new peers
-    std::function<void(const std::string&)> log;                                 // one line
+    AnnounceRequest identity;  // event, downloaded, left filled in per announce
+    std::function<std::pair<std::uint64_t, std::uint64_t>()> progress;  // downloaded, left
+    std::function<void(std::span<const Endpoint>, PeerSource)> found;   // new peers
+    std::function<void(const std::string&)> log;                        // one line
   };
   explicit Announcer(Parts parts);
   ~Announcer();

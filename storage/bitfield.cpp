@@ -4,7 +4,8 @@
 
 namespace swarmfs::storage {
 
-std::optional<Bitfield> Bitfield::from_wire(std::span<const std::byte> bytes, std::uint32_t piece_count) {
+std::optional<Bitfield> Bitfield::from_wire(std::span<const std::byte> bytes,
+                                            std::uint32_t piece_count) {
   if (bytes.size() != (std::size_t{piece_count} + 7) / 8) return std::nullopt;
   Bitfield field(piece_count);
   for (std::uint32_t i = 0; i < piece_count; ++i) {

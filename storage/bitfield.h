@@ -12,13 +12,18 @@ namespace swarmfs::storage {
 
 class Bitfield {
  public:
-  explicit Bitfield(std::uint32_t piece_count = 0) : size_(piece_count), words_((piece_count + 63) / 64) {}
-  // Empty when the length is not exactly (piece_count + 7) / 8 bytes. Spare bits are masked: clients differ on them.
-  [[nodiscard]] static std::optional<Bitfield> from_wire(std::span<const std::byte> bytes, std::uint32_t piece_count);
+  explicit Bitfield(std::uint32_t piece_count = 0)
+      : size_(piece_count), words_((piece_count + 63) / 64) {}
+  // Empty when the length is not exactly (piece_count + 7) / 8 bytes. Spare bits are masked:
+  // clients differ on them.
+  [[nodiscard]] static std::optional<Bitfield> from_wire(std::span<const std::byte> bytes,
+                                                         std::uint32_t piece_count);
   [[nodiscard]] std::vector<std::byte> to_wire() const;
 
   [[nodiscard]] std::uint32_t size() const { return size_; }
-  [[nodiscard]] bool test(PieceIndex piece) const { return (words_[piece.value() / 64] >> (piece.value() % 64)) & 1U; }
+  [[nodiscard]] bool test(PieceIndex piece) const {
+    return (words_[piece.value() / 64] >> (piece.value() % 64)) & 1U;
+  }
   // Each returns true when the bit changed.
   bool set(PieceIndex piece);
   bool reset(PieceIndex piece);

@@ -1,11 +1,14 @@
-// Page-aligned 16 KiB buffers from one bounded pool. A Block is moved from the socket to the store and never copied.
+// Page-aligned 16 KiB buffers from one bounded pool. A Block is moved from the socket to the store
+// and never copied.
 //
-// Threads: engine thread takes and gives back; a worker may read a block that someone else keeps alive.
-// Memory: at most `capacity` blocks, allocated as they are first needed and kept. Errors: acquire() is empty when the
-// pool is: stop reading from the network. Lifetime: must outlive its blocks.
+// Threads: engine thread takes and gives back; a worker may read a block that someone else keeps
+// alive. Memory: at most `capacity` blocks, allocated as they are first needed and kept. Errors:
+// acquire() is empty when the pool is: stop reading from the network. Lifetime: must outlive its
+// blocks.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <utility>
@@ -20,7 +23,8 @@ class BlockPool;
 class Block {
  public:
   Block() = default;
-  Block(Block&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)), data_(std::exchange(other.data_, nullptr)) {}
+  Block(Block&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), data_(std::exchange(other.data_, nullptr)) {}
   Block& operator=(Block&& other) noexcept {
     std::swap(pool_, other.pool_);
     std::swap(data_, other.data_);
@@ -31,7 +35,9 @@ class Block {
   [[nodiscard]] std::byte* data() { return data_; }
   [[nodiscard]] const std::byte* data() const { return data_; }
   // Always the full kBlockSize; how many of them mean something is the Layout's business.
-  [[nodiscard]] std::span<std::byte, kBlockSize> bytes() { return std::span<std::byte, kBlockSize>(data_, kBlockSize); }
+  [[nodiscard]] std::span<std::byte, kBlockSize> bytes() {
+    return std::span<std::byte, kBlockSize>(data_, kBlockSize);
+  }
 
  private:
   friend class BlockPool;
@@ -48,6 +54,9 @@ class BlockPool {
   BlockPool& operator=(const BlockPool&) = delete;
 
   [[nodiscard]] std::optional<Block> acquire();
+  // `reclaim` is called when the pool is used up; it gives back blocks that are only kept for
+  // convenience, and says whether it could.
+  void set_reclaim(std::function<bool()> reclaim) { reclaim_ = std::move(reclaim); }
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
   [[nodiscard]] std::size_t in_use() const { return in_use_; }
   [[nodiscard]] std::size_t available() const { return capacity_ - in_use_; }
@@ -57,6 +66,7 @@ class BlockPool {
   void give_back(std::byte* data);
   std::size_t capacity_;
   std::size_t in_use_ = 0;
+  std::function<bool()> reclaim_;
   std::vector<std::byte*> free_;
   std::vector<std::byte*> slabs_;
 };

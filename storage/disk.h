@@ -1,7 +1,9 @@
-// The cache file of one torrent, addressed by torrent offset. One of the four seams: RealDisk here, SimDisk in tests/sim.
+// The cache file of one torrent, addressed by torrent offset. One of the four seams: RealDisk here,
+// SimDisk in tests/sim.
 //
-// Threads: called on the engine thread; RealDisk does its system calls on a WorkerPool. Memory: none of its own.
-// Errors: the errno of the system call, StorageErrc::short_read when the file ends early. Lifetime: await all calls first.
+// Threads: called on the engine thread; RealDisk does its system calls on a WorkerPool. Memory:
+// none of its own. Errors: the errno of the system call, StorageErrc::short_read when the file ends
+// early. Lifetime: await all calls first.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -40,19 +42,23 @@ class Disk {
   [[nodiscard]] virtual Task<error_code> read(std::uint64_t offset, std::span<std::byte> into) = 0;
   // The same at once, without blocking: false when that is not possible now (then use read()).
   [[nodiscard]] virtual bool read_now(std::uint64_t offset, std::span<std::byte> into) = 0;
-  // Writes the pieces of memory one after the other at `offset`. They must stay valid until completion.
-  [[nodiscard]] virtual Task<error_code> write(std::uint64_t offset, std::vector<std::span<const std::byte>> from) = 0;
+  // Writes the pieces of memory one after the other at `offset`. They must stay valid until
+  // completion.
+  [[nodiscard]] virtual Task<error_code> write(std::uint64_t offset,
+                                               std::vector<std::span<const std::byte>> from) = 0;
   [[nodiscard]] virtual Task<error_code> sync() = 0;
 };
 
 class RealDisk final : public Disk {
  public:
   // Creates or opens `directory`/data (never through a symbolic link, O_CLOEXEC, 0600).
-  [[nodiscard]] static Result<std::unique_ptr<RealDisk>> open(const std::filesystem::path& directory, WorkerPool& workers);
+  [[nodiscard]] static Result<std::unique_ptr<RealDisk>> open(
+      const std::filesystem::path& directory, WorkerPool& workers);
   RealDisk(UniqueFd fd, WorkerPool& workers) : fd_(std::move(fd)), workers_(workers) {}
   Task<error_code> read(std::uint64_t offset, std::span<std::byte> into) override;
   bool read_now(std::uint64_t offset, std::span<std::byte> into) override;
-  Task<error_code> write(std::uint64_t offset, std::vector<std::span<const std::byte>> from) override;
+  Task<error_code> write(std::uint64_t offset,
+                         std::vector<std::span<const std::byte>> from) override;
   Task<error_code> sync() override;
 
  private:

@@ -21,7 +21,9 @@ Sha1::Sha1(Sha1&&) noexcept = default;
 Sha1& Sha1::operator=(Sha1&&) noexcept = default;
 Sha1::~Sha1() = default;
 
-void Sha1::update(std::span<const std::byte> bytes) { EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size()); }
+void Sha1::update(std::span<const std::byte> bytes) {
+  EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size());
+}
 
 Sha1Digest Sha1::finish() {
   Sha1Digest digest;
@@ -51,10 +53,14 @@ std::optional<Sha1Digest> Sha1Digest::from_hex(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     unsigned value = 0;
-    if (c >= '0' && c <= '9') value = static_cast<unsigned>(c - '0');
-    else if (c >= 'a' && c <= 'f') value = static_cast<unsigned>(c - 'a') + 10;
-    else if (c >= 'A' && c <= 'F') value = static_cast<unsigned>(c - 'A') + 10;
-    else return std::nullopt;
+    if (c >= '0' && c <= '9')
+      value = static_cast<unsigned>(c - '0');
+    else if (c >= 'a' && c <= 'f')
+      value = static_cast<unsigned>(c - 'a') + 10;
+    else if (c >= 'A' && c <= 'F')
+      value = static_cast<unsigned>(c - 'A') + 10;
+    else
+      return std::nullopt;
     digest.bytes[i / 2] = (digest.bytes[i / 2] << 4) | std::byte(value);
   }
   return digest;

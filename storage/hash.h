@@ -1,6 +1,7 @@
 // Digests. The only unit that includes OpenSSL's digests.
 //
-// Threads: a hasher belongs to one thread at a time; it may be moved between threads. Errors: none (allocation aside).
+// Threads: a hasher belongs to one thread at a time; it may be moved between threads. Errors: none
+// (allocation aside).
 #pragma once
 #include <array>
 #include <compare>
@@ -16,8 +17,9 @@ namespace swarmfs::storage {
 struct Sha1Digest {
   std::array<std::byte, 20> bytes{};
   auto operator<=>(const Sha1Digest&) const = default;
-  [[nodiscard]] std::string hex() const;                                      // 40 lower-case digits
-  [[nodiscard]] static std::optional<Sha1Digest> from_hex(std::string_view);  // exactly 40 hex digits
+  [[nodiscard]] std::string hex() const;  // 40 lower-case digits
+  [[nodiscard]] static std::optional<Sha1Digest> from_hex(
+      std::string_view);  // exactly 40 hex digits
 };
 using InfoHash = Sha1Digest;
 

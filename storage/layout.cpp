@@ -33,9 +33,13 @@ ByteRange Layout::range(PieceIndex piece) const {
   return {begin, std::min(begin + piece_length_, total_)};
 }
 
-std::uint32_t Layout::block_count(PieceIndex piece) const { return (piece_size(piece) - 1) / kBlockSize + 1; }
+std::uint32_t Layout::block_count(PieceIndex piece) const {
+  return (piece_size(piece) - 1) / kBlockSize + 1;
+}
 
-std::uint32_t Layout::block_size(BlockId id) const { return static_cast<std::uint32_t>(range(id).size()); }
+std::uint32_t Layout::block_size(BlockId id) const {
+  return static_cast<std::uint32_t>(range(id).size());
+}
 
 ByteRange Layout::range(BlockId id) const {
   const ByteRange piece = range(id.piece);
@@ -43,7 +47,8 @@ ByteRange Layout::range(BlockId id) const {
   return {begin, std::min(begin + kBlockSize, piece.end)};
 }
 
-std::optional<BlockId> Layout::block_at(std::uint32_t index, std::uint32_t begin, std::uint32_t length) const {
+std::optional<BlockId> Layout::block_at(std::uint32_t index, std::uint32_t begin,
+                                        std::uint32_t length) const {
   const std::optional<PieceIndex> piece = piece_at(index);
   if (!piece || begin % kBlockSize != 0 || begin >= piece_size(*piece)) return std::nullopt;
   const BlockId id{*piece, begin / kBlockSize};
@@ -55,8 +60,9 @@ bool Layout::is_padding(BlockId id) const {
   if (pads_.empty()) return false;
   const ByteRange block = range(id);
   std::uint64_t at = block.begin;  // everything before `at` is padding
-  auto pad = std::upper_bound(pads_.begin(), pads_.end(), at,
-                              [](std::uint64_t offset, const ByteRange& r) { return offset < r.end; });
+  auto pad =
+      std::upper_bound(pads_.begin(), pads_.end(), at,
+                       [](std::uint64_t offset, const ByteRange& r) { return offset < r.end; });
   for (; pad != pads_.end() && pad->begin <= at && at < block.end; ++pad) at = pad->end;
   return at >= block.end;
 }

@@ -1,7 +1,8 @@
-// A .torrent file, checked and cleaned: nothing in here can name a path outside the mount or overflow an offset.
+// A .torrent file, checked and cleaned: nothing in here can name a path outside the mount or
+// overflow an offset.
 //
-// Threads: immutable after parse. Memory: bounded by kMaxTorrentSize and the token limit. Errors: StorageErrc, whose
-// message says what is wrong with the file in words for a user.
+// Threads: immutable after parse. Memory: bounded by kMaxTorrentSize and the token limit. Errors:
+// StorageErrc, whose message says what is wrong with the file in words for a user.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -18,7 +19,8 @@ namespace swarmfs::storage {
 
 // A visible file. Pad files (BEP 47) are not listed; their ranges are in Layout::pads().
 struct FileEntry {
-  std::vector<std::string> path;  // cleaned components, unique in their directory, without the torrent's name; never empty
+  std::vector<std::string> path;  // cleaned components, unique in their directory, without the
+                                  // torrent's name; never empty
   std::uint64_t offset = 0;       // torrent offset of the first byte
   std::uint64_t length = 0;       // bytes; 0 is legal
   bool executable = false;        // BEP 47 attr "x"
@@ -30,17 +32,19 @@ struct Metainfo {
   Layout layout;
   std::vector<Sha1Digest> piece_hashes;  // layout.piece_count() of them
   std::vector<FileEntry> files;
-  bool single_file = false;                                // files[0].path == {name}
-  std::vector<std::vector<std::string>> trackers;          // BEP 12 tiers of URLs; `announce` is a tier of its own if not in them
-  std::vector<std::string> web_seeds;                      // BEP 19 url-list
+  bool single_file = false;  // files[0].path == {name}
+  std::vector<std::vector<std::string>>
+      trackers;  // BEP 12 tiers of URLs; `announce` is a tier of its own if not in them
+  std::vector<std::string> web_seeds;                        // BEP 19 url-list
   std::vector<std::pair<std::string, std::uint16_t>> nodes;  // BEP 5 host, port
-  bool is_private = false;                                 // BEP 27
-  std::optional<std::int64_t> creation_date;               // Unix seconds
-  bool has_v2 = false;                                     // hybrid (BEP 52): served through its v1 half
-  std::vector<std::string> warnings;                       // oddities that were accepted, one line each
+  bool is_private = false;                                   // BEP 27
+  std::optional<std::int64_t> creation_date;                 // Unix seconds
+  bool has_v2 = false;                // hybrid (BEP 52): served through its v1 half
+  std::vector<std::string> warnings;  // oddities that were accepted, one line each
 };
 
-// Requires nothing of `bytes`. A v2-only torrent is StorageErrc::v2_only after its structure was checked.
+// Requires nothing of `bytes`. A v2-only torrent is StorageErrc::v2_only after its structure was
+// checked.
 [[nodiscard]] Result<Metainfo> parse_metainfo(std::span<const std::byte> bytes);
 
 }  // namespace swarmfs::storage

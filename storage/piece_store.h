@@ -1,10 +1,12 @@
-// The torrent's bytes on this host, and the only door they leave by: a read returns a byte only after the SHA-1 of its
-// piece has matched the metainfo in this process.
+// The torrent's bytes on this host, and the only door they leave by: a read returns a byte only
+// after the SHA-1 of its piece has matched the metainfo in this process.
 //
 // Threads:  engine thread only; hashing and disk run on the WorkerPool and resume here.
-// Memory:   every byte not yet on disk sits in a Block; the BlockPool is the bound. Written pieces leave memory.
-// Errors:   StorageErrc::closed after close(); the errno of the system call is logged, never given to a reader: a cache
-//           that cannot be written costs caching, and a piece that cannot be read back is missing again.
+// Memory:   every byte not yet on disk sits in a Block; the BlockPool is the bound. Written pieces
+// leave memory. Errors:   StorageErrc::closed after close(); the errno of the system call is
+// logged, never given to a reader: a cache
+//           that cannot be written costs caching, and a piece that cannot be read back is missing
+//           again.
 // Lifetime: must outlive its readers; close(), then co_await stop().
 #pragma once
 #include <cstdint>
@@ -29,7 +31,8 @@ namespace swarmfs::storage {
 class ReadView {
  public:
   ReadView() = default;
-  ReadView(std::vector<std::span<const std::byte>> extents, std::vector<std::shared_ptr<const void>> owners)
+  ReadView(std::vector<std::span<const std::byte>> extents,
+           std::vector<std::shared_ptr<const void>> owners)
       : extents_(std::move(extents)), owners_(std::move(owners)) {}
   [[nodiscard]] std::span<const std::span<const std::byte>> extents() const { return extents_; }
   [[nodiscard]] std::size_t size() const;  // bytes
@@ -50,8 +53,8 @@ class PieceStore {
     std::vector<Sha1Digest> piece_hashes;
     BlockPool& pool;
     WorkerPool& hashers;
-    Disk* disk;                                            // null: memory only
-    std::function<void(const std::string&)> warn;          // one line for the log
+    Disk* disk;                                    // null: memory only
+    std::function<void(const std::string&)> warn;  // one line for the log
   };
   explicit PieceStore(Parts parts);
   ~PieceStore();
@@ -59,16 +62,19 @@ class PieceStore {
   // -- the network's side
   // Takes the buffer, never copies it. The first block_size(id) bytes of `block` count.
   [[nodiscard]] Put put_block(BlockId id, Block block);
-  // Requires: put_block said piece_complete. Good: the piece's readers wake. Corrupt: the piece is missing again, and the
-  // SHA-1 of each of its blocks (in block order, for blaming the peers that sent them) is put in `*block_digests` when not null.
+  // Requires: put_block said piece_complete. Good: the piece's readers wake. Corrupt: the piece is
+  // missing again, and the SHA-1 of each of its blocks (in block order, for blaming the peers that
+  // sent them) is put in `*block_digests` when not null.
   [[nodiscard]] Task<Verdict> verify(PieceIndex piece, std::vector<Sha1Digest>* block_digests);
-  // SHA-1 of each block of a piece that is verified and still in memory (empty otherwise): what the truth was.
+  // SHA-1 of each block of a piece that is verified and still in memory (empty otherwise): what the
+  // truth was.
   [[nodiscard]] std::vector<Sha1Digest> block_digests(PieceIndex piece) const;
   // Drops the blocks of an open piece.
   void forget(PieceIndex piece);
   [[nodiscard]] bool has_block(BlockId id) const;  // received (or padding), verified or not
   [[nodiscard]] const Bitfield& verified() const;
-  // Called with a piece that had been verified and is missing again (its cached bytes could not be read back).
+  // Called with a piece that had been verified and is missing again (its cached bytes could not be
+  // read back).
   void on_lost(std::function<void(PieceIndex)> callback);
 
   // -- the readers' side
@@ -80,8 +86,8 @@ class PieceStore {
   [[nodiscard]] std::uint64_t verified_bytes(ByteRange range) const;
 
   [[nodiscard]] const Layout& layout() const;
-  void close();                      // every waiting and future read that would wait gets StorageErrc::closed
-  [[nodiscard]] Task<void> stop();   // finishes writes and hashing in flight
+  void close();  // every waiting and future read that would wait gets StorageErrc::closed
+  [[nodiscard]] Task<void> stop();  // finishes writes and hashing in flight
 
  private:
   struct State;

@@ -10,8 +10,10 @@ class StorageCategory final : public boost::system::error_category {
   const char* name() const noexcept override { return "storage"; }
   std::string message(int value) const override {
     switch (static_cast<StorageErrc>(value)) {
-      case StorageErrc::short_read: return "the cache file is shorter than what was written to it";
-      case StorageErrc::closed: return "the mount is shutting down";
+      case StorageErrc::short_read:
+        return "the cache file is shorter than what was written to it";
+      case StorageErrc::closed:
+        return "the mount is shutting down";
     }
     return "unknown storage error";
   }

@@ -24,7 +24,9 @@ enum class StorageErrc {
 };
 
 const boost::system::error_category& storage_category();
-inline error_code make_error_code(StorageErrc e) { return {static_cast<int>(e), storage_category()}; }
+inline error_code make_error_code(StorageErrc e) {
+  return {static_cast<int>(e), storage_category()};
+}
 
 }  // namespace swarmfs::storage
 

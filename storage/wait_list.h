@@ -1,8 +1,10 @@
-// Coroutines waiting for one thing to happen: wait() suspends, wake_all() resumes every waiter through the executor.
+// Coroutines waiting for one thing to happen: wait() suspends, wake_all() resumes every waiter
+// through the executor.
 //
-// Threads: engine thread only. Memory: one small allocation a waiter. Errors: wait() throws operation_aborted when its
-// coroutine is cancelled. Lifetime: must outlive its waiters; close() first. Checking a condition and calling wait()
-// have no suspension between them, so no wake-up is lost.
+// Threads: engine thread only. Memory: one small allocation a waiter. Errors: wait() throws
+// operation_aborted when its coroutine is cancelled. Lifetime: must outlive its waiters; close()
+// first. Checking a condition and calling wait() have no suspension between them, so no wake-up is
+// lost.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <cstddef>

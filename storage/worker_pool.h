@@ -1,9 +1,11 @@
-// Threads for pure functions on moved-in values: hashing, pread, pwrite, fsync. They see nothing else of the program.
+// Threads for pure functions on moved-in values: hashing, pread, pwrite, fsync. They see nothing
+// else of the program.
 //
-// Threads: run() is called and resumes on the engine thread; the function runs on a worker. The only unit with threads,
-// locks and atomics. With zero threads the function runs on the engine thread in a later turn (the simulator).
-// Memory: one node a job; callers bound how many they start. Errors: the function must not throw.
-// Lifetime: the destructor finishes queued jobs; no run() may be pending then.
+// Threads: run() is called and resumes on the engine thread; the function runs on a worker. The
+// only unit with threads, locks and atomics. With zero threads the function runs on the engine
+// thread in a later turn (the simulator). Memory: one node a job; callers bound how many they
+// start. Errors: the function must not throw. Lifetime: the destructor finishes queued jobs; no
+// run() may be pending then.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <functional>
@@ -21,7 +23,8 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // Completes after `job` has run. Not cancellable: what the job refers to must stay alive, so it should own it.
+  // Completes after `job` has run. Not cancellable: what the job refers to must stay alive, so it
+  // should own it.
   [[nodiscard]] Task<void> run(std::function<void()> job);
 
  private:

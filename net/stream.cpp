@@ -1,0 +1,72 @@
+#include "net/stream.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <tuple>
+#include <utility>
+
+namespace swarmfs::net {
+namespace {
+
+using Tcp = asio::ip::tcp;
+constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
+
+class TcpStream final : public Stream {
+ public:
+  TcpStream(Tcp::socket socket, const Endpoint& remote)
+      : socket_(std::move(socket)), remote_(remote) {}
+
+  Result<std::size_t> read_now(std::span<const asio::mutable_buffer> into) override {
+    error_code ec;
+    const std::size_t n = socket_.read_some(into, ec);
+    if (ec) return ec;
+    return n;
+  }
+  Result<std::size_t> write_now(std::span<const asio::const_buffer> from) override {
+    error_code ec;
+    const std::size_t n = socket_.write_some(from, ec);
+    if (ec) return ec;
+    return n;
+  }
+  Task<void> wait_readable() override {
+    // The error, if any, shows in the next read_now.
+    std::tuple<error_code> ignored = co_await socket_.async_wait(Tcp::socket::wait_read, kAsTuple);
+    (void)ignored;
+  }
+  Task<void> wait_writable() override {
+    std::tuple<error_code> ignored = co_await socket_.async_wait(Tcp::socket::wait_write, kAsTuple);
+    (void)ignored;
+  }
+  void close() override {
+    error_code ignored;
+    socket_.close(ignored);
+  }
+  Endpoint remote() const override { return remote_; }
+
+ private:
+  Tcp::socket socket_;
+  Endpoint remote_;
+};
+
+Task<Result<std::unique_ptr<Stream>>> dial(asio::any_io_executor executor, Endpoint remote) {
+  Tcp::socket socket(executor);
+  error_code ec;
+  socket.open(remote.protocol(), ec);
+  if (ec) co_return ec;
+  std::tie(ec) = co_await socket.async_connect(remote, kAsTuple);
+  if (ec) co_return ec;
+  socket.non_blocking(true, ec);
+  if (ec) co_return ec;
+  // Requests are small and urgent.
+  socket.set_option(Tcp::no_delay(true), ec);
+  co_return std::make_unique<TcpStream>(std::move(socket), remote);
+}
+
+}  // namespace
+
+Dialer tcp_dialer(asio::any_io_executor executor) {
+  return [executor](Endpoint remote) { return dial(executor, remote); };
+}
+
+}  // namespace swarmfs::net

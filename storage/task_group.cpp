@@ -1,0 +1,84 @@
+#include "storage/task_group.h"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+#include <cassert>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <map>
+#include <vector>
+
+#include "storage/wait_list.h"
+
+namespace swarmfs::storage {
+namespace {
+
+void require_no_bug(const std::exception_ptr& error) {
+  if (!error) return;
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& e) {
+    if (e.code() == asio::error::operation_aborted) return;  // cancelled, as asked
+    std::fprintf(stderr, "swarmfs: bug: a task ended with: %s\n", e.what());
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "swarmfs: bug: a task ended with: %s\n", e.what());
+  }
+  std::abort();
+}
+
+}  // namespace
+
+struct TaskGroup::State {
+  explicit State(asio::any_io_executor e) : executor(std::move(e)), ended(executor) {}
+  asio::any_io_executor executor;
+  std::map<std::uint64_t, std::unique_ptr<asio::cancellation_signal>> tasks;
+  std::uint64_t next_id = 1;
+  WaitList ended;
+};
+
+TaskGroup::TaskGroup(asio::any_io_executor executor)
+    : state_(std::make_shared<State>(std::move(executor))) {}
+TaskGroup::~TaskGroup() {
+  assert(state_->tasks.empty() && "join() before destruction");
+}
+
+std::uint64_t TaskGroup::spawn(Task<void> task) {
+  const std::uint64_t id = state_->next_id++;
+  auto signal = std::make_unique<asio::cancellation_signal>();
+  auto slot = signal->slot();
+  state_->tasks.emplace(id, std::move(signal));
+  auto on_end = [state = state_, id](std::exception_ptr error) {
+    require_no_bug(error);
+    state->tasks.erase(id);
+    if (state->tasks.empty()) state->ended.wake_all();
+  };
+  asio::co_spawn(state_->executor, std::move(task),
+                 asio::bind_cancellation_slot(slot, std::move(on_end)));
+  return id;
+}
+
+void TaskGroup::cancel_one(std::uint64_t id) {
+  const auto found = state_->tasks.find(id);
+  if (found != state_->tasks.end()) found->second->emit(asio::cancellation_type::terminal);
+}
+
+void TaskGroup::cancel() {
+  std::vector<std::uint64_t> ids;  // emitting may end tasks at once
+  for (const auto& [id, signal] : state_->tasks) ids.push_back(id);
+  for (const std::uint64_t id : ids) cancel_one(id);
+}
+
+Task<void> TaskGroup::join() {
+  const std::shared_ptr<State> state = state_;
+  while (!state->tasks.empty()) co_await state->ended.wait();
+}
+
+std::size_t TaskGroup::size() const {
+  return state_->tasks.size();
+}
+
+}  // namespace swarmfs::storage
