@@ -68,8 +68,7 @@ class FileTree {
 
  private:
   struct Pending;
-  void add_children(Pending of, const std::vector<const storage::FileEntry*>& sorted,
-                    std::vector<Pending>& pending);
+  void add_children(Pending of, std::vector<Pending>& pending);
   [[nodiscard]] Node& node(Inode inode) { return nodes_[static_cast<std::size_t>(inode - 1)]; }
   [[nodiscard]] const Node& node(Inode inode) const {
     return nodes_[static_cast<std::size_t>(inode - 1)];

@@ -9,7 +9,7 @@
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <deque>
-#include <functional>
+#include <optional>
 
 #include "fs/file_tree.h"
 #include "fs/read_op.h"
@@ -19,8 +19,6 @@
 #include "storage/units.h"
 
 namespace swarmfs::fs {
-
-using Want = std::function<net::Demand(net::Wish)>;  // Swarm::want
 
 class OpenFile {
  public:
@@ -43,12 +41,12 @@ class OpenFile {
   // Torrent offsets of a READ; empty at or past the end of the file. Any numbers are safe.
   [[nodiscard]] storage::ByteRange clip(std::uint64_t offset, std::uint64_t size) const;
 
-  // The reader asks for `range` (torrent offsets): has the habit's plan put in force when it
-  // changed. `is_there(range)`: nothing needs to be wished for.
-  void follow(storage::ByteRange range, const Want& want,
-              const std::function<bool(storage::ByteRange)>& is_there);
+  // The reader asks for `range` (torrent offsets). Returns the readahead to put in force instead of
+  // what is; an empty range: none. No value: no change.
+  [[nodiscard]] std::optional<net::Wish> on_read(storage::ByteRange range);
+  void set_readahead(net::Demand demand) { ahead_ = std::move(demand); }
 
-  void hold(HeldRead& read);  // it waits; leaves the list by itself
+  void hold(HeldRead& read);  // it waits; it leaves the list by itself
   void on_answered();         // one of the held ones was answered
   // Takes over the wish of a READ that is given up so that the kernel asks for less.
   void linger(HeldRead& read);

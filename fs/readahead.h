@@ -51,14 +51,13 @@ class Readahead {
   void on_answer(net::TimePoint now);
   // Forgets the plan (the reader went away); arms anew by reading on.
   void disarm();
-  void set_max_window(std::uint64_t bytes) { max_window_ = bytes; }
 
   [[nodiscard]] bool armed() const { return armed_; }
   [[nodiscard]] double rate() const;  // bytes per second while not waiting; 0: unknown
 
  private:
-  void count(storage::ByteRange read, net::TimePoint now);
-  void start_run(storage::ByteRange read);
+  [[nodiscard]] std::optional<Plan> plan();
+  void count(std::uint64_t bytes, net::TimePoint now);
   [[nodiscard]] std::uint64_t window() const;
 
   std::uint64_t file_size_;

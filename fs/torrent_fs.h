@@ -38,6 +38,8 @@ inline constexpr std::size_t kMaxHeldReads = 16 * 1024;
 // quarter of it costs us 100 MiB.
 inline constexpr std::size_t kMaxOpenFiles = 256 * 1024;
 
+using Want = std::function<net::Demand(net::Wish)>;  // Swarm::want
+
 using Handle = std::uint64_t;  // slot and generation: a stale one is recognised
 
 struct Entry {
@@ -124,13 +126,11 @@ class TorrentFs {
     std::uint32_t generation = 0;
     std::unique_ptr<OpenFile> file;
   };
-  struct Waiting;
   [[nodiscard]] OpenFile* find(Handle handle) const;
   [[nodiscard]] Entry entry(Inode inode) const;
   [[nodiscard]] bool is_there(storage::ByteRange range) const;
   void hold(OpenFile& file, storage::ByteRange range, bool direct, ReadRequest request);
-  [[nodiscard]] std::optional<net::Duration> patience(bool may_give_up) const;
-  void on_deadline(ReadId id);
+  void set_deadline(OpenFile& file, HeldRead& read, bool may_give_up);
   void fail(HeldRead& read, error_code ec);
 
   Parts parts_;
@@ -142,7 +142,7 @@ class TorrentFs {
   std::unordered_map<ReadId, HeldRead*> held_;
   bool draining_ = false;
   std::optional<net::Duration> hold_limit_;
-  std::size_t page_size_;
+  std::uint64_t page_size_;
   storage::TaskGroup tasks_;
 };
 
