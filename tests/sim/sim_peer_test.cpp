@@ -47,7 +47,9 @@ class SimPeerTest : public testing::Test {
   // Sends what was said, lets time pass, and hears the answers.
   void pass(Duration duration) {
     const asio::const_buffer from(out_.data(), out_.size());
-    if (!out_.empty()) EXPECT_EQ(stream_->write_now({&from, 1}).value(), out_.size());
+    if (!out_.empty()) {
+      EXPECT_EQ(stream_->write_now({&from, 1}).value(), out_.size());
+    }
     out_.clear();
     loop_.run_for(duration);
     std::vector<std::byte> buffer(1 << 20);
