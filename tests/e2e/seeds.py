@@ -76,7 +76,7 @@ class LibtorrentSeed(Seed):
 
 
 class TransmissionSeed(Seed):
-    """transmission-daemon, told what to seed over its RPC."""
+    """transmission-daemon, told what to seed over its RPC. It unchokes every 10 s only."""
 
     def __init__(self, case, torrent):
         config = case.new_dir("transmission")
@@ -107,10 +107,10 @@ class TransmissionSeed(Seed):
             metainfo = base64.b64encode(file.read()).decode()
         self.rpc("torrent-add", {"metainfo": metainfo, "download-dir": torrent.save})
         seeding = 6
-        until(lambda: [t["status"] for t in self.torrents()] == [seeding], "Transmission to have checked its files", 30)
+        until(lambda: [(t["status"], t["leftUntilDone"]) for t in self.torrents()] == [(seeding, 0)], "Transmission to have checked its files", 30)
 
     def torrents(self):
-        return self.rpc("torrent-get", {"fields": ["status", "uploadedEver"]})["torrents"]
+        return self.rpc("torrent-get", {"fields": ["status", "leftUntilDone", "uploadedEver"]})["torrents"]
 
     def uploaded(self):
         return self.torrents()[0]["uploadedEver"]

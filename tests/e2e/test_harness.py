@@ -25,7 +25,7 @@ class HarnessTest(Case):
         """The content as a foreign client, libtorrent, gets it: from `peer`, or from the torrent's trackers."""
         target = self.new_dir("download")
         off = {name: False for name in ("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp", "enable_outgoing_utp")}
-        session = libtorrent.session({"listen_interfaces": "127.0.0.1:0", "alert_mask": 0, **off})
+        session = libtorrent.session({"listen_interfaces": "127.0.0.1:0", "alert_mask": 0, "stop_tracker_timeout": 1, "allow_multiple_connections_per_ip": True, **off})
         add = libtorrent.add_torrent_params()
         add.ti, add.save_path = libtorrent.torrent_info(torrent.file), target
         handle = session.add_torrent(add)
