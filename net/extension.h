@@ -11,6 +11,9 @@
 
 namespace swarmfs::net {
 
+// What we say we queue of a peer's requests (libtorrent's 250 was the field's number before reqq, and is the default).
+inline constexpr int kServedRequests = 250;
+
 struct ExtensionHandshake {
   std::optional<std::uint32_t> request_limit;  // "reqq": requests the peer queues
 };
