@@ -13,23 +13,13 @@
 
 #include "net/clock.h"
 #include "net/peer_list.h"
+#include "net/peer_wire.h"
+#include "net/piece_picker.h"
 #include "net/stream.h"
-#include "net/tracker.h"
 #include "storage/hash.h"
 #include "storage/piece_store.h"
 
 namespace swarmfs::net {
-
-enum class Urgency : std::uint8_t {
-  now,        // a reader is blocked on it
-  readahead,  // a reader will get there: bytes are due at `pace` from the start of the range
-};
-
-struct Wish {
-  storage::ByteRange range;  // torrent offsets
-  Urgency urgency = Urgency::now;
-  double pace = 0;  // readahead only: bytes per second at which the reader consumes; 0: unknown
-};
 
 // A wish in force. Destroying it withdraws it.
 class Demand {

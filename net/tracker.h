@@ -17,12 +17,11 @@
 #include "net/clock.h"
 #include "net/error.h"
 #include "net/peer_list.h"
+#include "net/peer_wire.h"
 #include "net/stream.h"
 #include "storage/hash.h"
 
 namespace swarmfs::net {
-
-using PeerId = storage::Sha1Digest;  // 20 bytes, BEP 20 style
 
 enum class AnnounceEvent { none, started, stopped };
 

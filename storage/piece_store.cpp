@@ -108,6 +108,7 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   std::shared_ptr<std::vector<ReadBuffer>> spare;
   bool closed = false;
   bool write_failed = false;
+  std::size_t unwritten_blocks = 0;
 };
 
 struct PieceStore::State::Assembly {
@@ -164,8 +165,10 @@ Task<void> PieceStore::State::hash_job(std::shared_ptr<Buffered> b, std::uint32_
 Task<void> PieceStore::State::write_behind(std::shared_ptr<Buffered> b) {
   std::vector<std::span<const std::byte>> from;
   for (std::uint32_t i = 0; i < b->blocks.size(); ++i) from.push_back(block_bytes(*b, i));
+  unwritten_blocks += b->blocks.size();
   const error_code ec =
       co_await parts.disk->write(parts.layout.range(b->piece).begin, std::move(from));
+  unwritten_blocks -= b->blocks.size();
   if (ec) {
     if (!write_failed && parts.warn) {
       parts.warn("cannot write to the cache (" + ec.message() +
@@ -423,6 +426,9 @@ std::uint64_t PieceStore::verified_bytes(ByteRange range) const {
   return total;
 }
 
+std::size_t PieceStore::unwritten_blocks() const {
+  return state_->unwritten_blocks;
+}
 const Layout& PieceStore::layout() const {
   return state_->parts.layout;
 }

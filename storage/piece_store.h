@@ -85,6 +85,8 @@ class PieceStore {
   // Bytes of `range` that are verified.
   [[nodiscard]] std::uint64_t verified_bytes(ByteRange range) const;
 
+  // Blocks of verified pieces that are not written yet: memory that cannot be taken back.
+  [[nodiscard]] std::size_t unwritten_blocks() const;
   [[nodiscard]] const Layout& layout() const;
   void close();  // every waiting and future read that would wait gets StorageErrc::closed
   [[nodiscard]] Task<void> stop();  // finishes writes and hashing in flight

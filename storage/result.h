@@ -18,9 +18,55 @@ using Task = asio::awaitable<T>;
 
 namespace swarmfs::storage {
 
+// The text of each, which a user sees, stands in result.cpp.
 enum class StorageErrc {
   short_read = 1,  // the cache file ends before the bytes that were written to it
   closed,          // the store is shutting down; the read will not be answered
+  // -- bencode
+  bencode_truncated,
+  bencode_syntax,
+  bencode_integer,
+  bencode_not_canonical,
+  bencode_duplicate_key,
+  bencode_too_deep,
+  bencode_too_many_values,
+  bencode_too_large,
+  // -- metainfo: the file
+  torrent_empty,
+  torrent_too_large,
+  not_a_torrent,
+  info_missing,
+  // -- metainfo: the info dictionary
+  name_missing,
+  piece_length_out_of_range,
+  pieces_missing,
+  pieces_malformed,
+  pieces_wrong_count,
+  too_many_pieces,
+  length_and_files,
+  length_or_files_missing,
+  length_out_of_range,
+  total_size_zero,
+  no_files,
+  only_padding,
+  file_malformed,
+  path_missing,
+  path_malformed,
+  path_too_deep,
+  too_many_folders,
+  too_many_same_names,
+  // -- metainfo: BEP 52
+  v2_only,
+  v2_unknown_version,
+  v2_version_missing,
+  v2_not_canonical,
+  v2_piece_length,
+  v2_tree_missing,
+  v2_tree_malformed,
+  v2_root_malformed,
+  v2_padding,
+  v2_layers_malformed,
+  v2_inconsistent,
 };
 
 const boost::system::error_category& storage_category();

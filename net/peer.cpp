@@ -1,0 +1,203 @@
+#include "net/peer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace swarmfs::net {
+namespace {
+
+using namespace std::chrono_literals;
+using Seconds = std::chrono::duration<double>;
+
+// Before anything is known: a middling home line. Wrong by an order of magnitude either way; a few
+// blocks correct it.
+constexpr double kPriorRate = 1e6;
+constexpr double kMinRate = 2e3;
+// A rate sample spans at least this long, or this many bytes: a read brings several blocks at one
+// instant.
+constexpr Duration kSampleTime = 20ms;
+constexpr std::uint64_t kSampleBytes = 256 * 1024;
+constexpr Duration kSampleTimeMin = 1ms;
+// Memory of the rate estimate. Long enough to average over a congestion window's bursts, short
+// against a seek.
+constexpr Duration kRateMemory = 200ms;
+// Fewest requests to keep at a peer that serves: fewer and it idles for a round trip after each
+// block.
+constexpr std::uint32_t kMinPipeline = 2;
+constexpr std::uint32_t kUnmeasuredPipeline = 4;
+// Silence that no busy queue or lost packet explains: Linux's smallest retransmission time-out is
+// 200 ms, two in a row 600.
+constexpr Duration kSuspectSilence = 700ms;
+// A snubbed peer gets one block to prove itself after this long, then after twice as long each
+// time.
+constexpr Duration kFirstProbe = 5s;
+constexpr Duration kLastProbe = 60s;
+
+}  // namespace
+
+Peer::Peer(std::uint32_t piece_count, Duration connect_time, bool fast)
+    : pieces(piece_count),
+      fast_(fast),
+      round_trip_(std::max<Duration>(connect_time, 50us)),
+      rate_(kPriorRate) {}
+
+void Peer::limit_requests(std::uint32_t reqq) {
+  request_limit_ = std::clamp<std::uint32_t>(reqq, 1, kMaxRequests);
+}
+
+bool Peer::owes(storage::BlockId block) const {
+  return std::any_of(requests_.begin(), requests_.end(),
+                     [&](const Request& r) { return r.block == block && !r.cancelled; });
+}
+
+void Peer::on_sent(storage::BlockId block, std::uint32_t bytes, TimePoint now) {
+  if (live_bytes_ == 0) {
+    busy_since_ = now;
+    window_open_ = false;
+  }
+  requests_.push_back({block, bytes, now});
+  live_bytes_ += bytes;
+}
+
+void Peer::on_cancelled(storage::BlockId block) {
+  for (Request& r : requests_) {
+    if (r.block != block || r.cancelled) continue;
+    r.cancelled = true;
+    live_bytes_ -= r.bytes;
+    cancelled_bytes_ += r.bytes;
+    return;
+  }
+}
+
+std::optional<Peer::Request> Peer::on_dropped(storage::BlockId block) {
+  // Of two requests for one block (cancelled, then asked again) the older is answered first.
+  const auto found = std::find_if(requests_.begin(), requests_.end(),
+                                  [&](const Request& r) { return r.block == block; });
+  if (found == requests_.end()) return std::nullopt;
+  const Request request = *found;
+  requests_.erase(found);
+  (request.cancelled ? cancelled_bytes_ : live_bytes_) -= request.bytes;
+  return request;
+}
+
+std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint now) {
+  const bool head = !requests_.empty() && requests_.front().block == block;
+  const std::optional<Request> request = on_dropped(block);
+  if (!request) return request;
+  received_bytes_ += request->bytes;
+  // The time of a block that met an idle peer is one round trip plus its own transmission.
+  if (head && request->sent == busy_since_) {
+    const Duration sojourn = std::max<Duration>(now - request->sent, 50us);
+    round_trip_ = sojourn < round_trip_ ? sojourn : round_trip_ + (sojourn - round_trip_) / 8;
+  }
+  measure(request->bytes, now);
+  last_arrival_ = now;
+  snubbed_ = false;
+  probe_interval_ = Duration::zero();
+  return request;
+}
+
+void Peer::measure(std::uint32_t bytes, TimePoint now) {
+  if (!window_open_) {  // the first arrival of a busy period only starts the watch
+    window_open_ = true;
+    window_start_ = now;
+    window_bytes_ = 0;
+    return;
+  }
+  window_bytes_ += bytes;
+  const Duration elapsed = now - window_start_;
+  const bool last = live_bytes_ == 0;
+  const bool enough =
+      elapsed >= kSampleTime || (window_bytes_ >= kSampleBytes && elapsed >= kSampleTimeMin) ||
+      (last && elapsed >= kSampleTimeMin && window_bytes_ >= 2 * storage::kBlockSize);
+  if (enough) {
+    const double sample = static_cast<double>(window_bytes_) / Seconds(elapsed).count();
+    double weight = 1 - std::exp(-Seconds(elapsed) / Seconds(std::max(kRateMemory, round_trip_)));
+    if (!measured_) weight = std::max(weight, 0.5);
+    rate_ = std::max(kMinRate, rate_ + weight * (sample - rate_));
+    measured_ = true;
+    window_start_ = now;
+    window_bytes_ = 0;
+  }
+  if (last) window_open_ = false;
+}
+
+void Peer::forget_all() {
+  requests_.clear();
+  live_bytes_ = cancelled_bytes_ = 0;
+}
+
+void Peer::expire_cancelled(TimePoint now) {
+  const Duration patience = 2 * round_trip_ + 1s;
+  std::erase_if(requests_, [&](const Request& r) {
+    if (!r.cancelled || now - r.sent < patience) return false;
+    cancelled_bytes_ -= r.bytes;
+    return true;
+  });
+}
+
+void Peer::assume_rate(double bytes_per_second) {
+  if (!measured_) rate_ = std::max(kMinRate, bytes_per_second);
+}
+
+Duration Peer::time_for(std::uint64_t bytes) const {
+  return std::chrono::duration_cast<Duration>(Seconds(static_cast<double>(bytes) / rate_));
+}
+
+// Bytes still to come before a new request's: what is asked, and of the cancelled what had probably
+// left already.
+std::uint64_t Peer::queued_bytes() const {
+  const auto in_flight = static_cast<std::uint64_t>(rate_ * Seconds(round_trip_).count());
+  return live_bytes_ + std::min(cancelled_bytes_, in_flight);
+}
+
+TimePoint Peer::flowing_since() const {
+  return std::max(last_arrival_, busy_since_ + round_trip_);
+}
+
+Duration Peer::silence(TimePoint now) const {
+  if (live_bytes_ == 0) return Duration::zero();
+  const TimePoint expected = flowing_since() + time_for(storage::kBlockSize);
+  return std::max(now - expected, Duration::zero());
+}
+
+bool Peer::suspect(TimePoint now) const {
+  return snubbed_ || silence(now) > std::max(kSuspectSilence, 3 * round_trip_);
+}
+
+void Peer::snub(TimePoint now) {
+  snubbed_ = true;
+  probe_interval_ = std::clamp(2 * probe_interval_, kFirstProbe, kLastProbe);
+  probe_at_ = now + probe_interval_;
+}
+
+TimePoint Peer::eta(std::uint64_t bytes, TimePoint now) const {
+  const TimePoint reachable = now + round_trip_;
+  if (live_bytes_ == 0) return reachable + time_for(bytes + queued_bytes());
+  // A late peer is expected to stay late for as long as it has been.
+  const TimePoint drained =
+      std::max(flowing_since(), now - time_for(storage::kBlockSize)) + time_for(queued_bytes());
+  return std::max(drained, reachable) + time_for(bytes) + silence(now);
+}
+
+TimePoint Peer::due(const Request& request, TimePoint now) const {
+  std::uint64_t ahead = 0;
+  for (const Request& r : requests_) {
+    if (!r.cancelled) ahead += r.bytes;
+    if (r.block == request.block && !r.cancelled) break;
+  }
+  const TimePoint base = std::max(flowing_since(), now - time_for(storage::kBlockSize));
+  const TimePoint due =
+      std::max(base + time_for(ahead), request.sent + round_trip_ + time_for(request.bytes));
+  return std::max(due, now) + silence(now);
+}
+
+bool Peer::full(Duration slack) const {
+  if (requests_.size() >= request_limit_) return true;
+  if (!measured_) return requests_.size() >= kUnmeasuredPipeline;
+  const auto depth = static_cast<std::uint64_t>(rate_ * Seconds(round_trip_ + slack).count());
+  return outstanding_bytes() >= std::max<std::uint64_t>(depth, kMinPipeline * storage::kBlockSize);
+}
+
+}  // namespace swarmfs::net

@@ -1,0 +1,113 @@
+// What one peer has, what it owes us, and when it will deliver: the model behind every scheduling
+// decision.
+//
+// Threads: engine thread; pure (time is given). Memory: one bitfield and at most request_limit()
+// requests. Errors: none. Nothing a peer claims about its speed is believed; everything here is
+// measured.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <set>
+
+#include "net/clock.h"
+#include "storage/bitfield.h"
+#include "storage/layout.h"
+
+namespace swarmfs::net {
+
+// Requests we keep at a peer at the most. libtorrent drops connections above 2,000, Transmission
+// above 512; BEP 10's reqq default is 250 where a peer names none.
+inline constexpr std::uint32_t kMaxRequests = 500;
+inline constexpr std::uint32_t kDefaultRequests = 250;
+
+class Peer {
+ public:
+  struct Request {
+    storage::BlockId block;
+    std::uint32_t bytes;
+    TimePoint sent;
+    bool cancelled = false;  // a cancel is on its way; the peer may still answer
+  };
+
+  Peer(std::uint32_t piece_count, Duration connect_time, bool fast);
+
+  // -- what it has and allows
+  storage::Bitfield pieces;
+  bool choking = true;
+  std::set<storage::PieceIndex> allowed_fast;  // BEP 6; at most kMaxAllowedFast
+  [[nodiscard]] bool fast() const { return fast_; }
+  [[nodiscard]] bool allows(storage::PieceIndex piece) const {
+    return pieces.test(piece) && (!choking || allowed_fast.contains(piece));
+  }
+  void limit_requests(std::uint32_t reqq);  // BEP 10 reqq
+
+  // -- what it owes
+  [[nodiscard]] const std::deque<Request>& requests() const { return requests_; }
+  [[nodiscard]] bool owes(storage::BlockId block) const;  // asked and not cancelled
+  void on_sent(storage::BlockId block, std::uint32_t bytes, TimePoint now);
+  void on_cancelled(storage::BlockId block);
+  // The request is over: its data came. Empty when it was never asked (or is long forgotten).
+  std::optional<Request> on_arrival(storage::BlockId block, TimePoint now);
+  // The request is over without data (reject, choke, expiry).
+  std::optional<Request> on_dropped(storage::BlockId block);
+  void forget_all();
+  // Cancelled requests that were never answered (peers without the fast extension do not have to).
+  // Forgets them.
+  void expire_cancelled(TimePoint now);
+
+  // -- when it will deliver
+  [[nodiscard]] double rate() const { return rate_; }  // bytes per second while busy
+  [[nodiscard]] bool measured() const { return measured_; }
+  void assume_rate(double bytes_per_second);  // a prior, until measured
+  [[nodiscard]] Duration round_trip() const { return round_trip_; }
+  // When `bytes` more, asked now, will have arrived.
+  [[nodiscard]] TimePoint eta(std::uint64_t bytes, TimePoint now) const;
+  // When this outstanding request is expected now.
+  [[nodiscard]] TimePoint due(const Request& request, TimePoint now) const;
+  // True when asking for more would only make a queue: outstanding bytes cover rate x (round trip +
+  // slack).
+  [[nodiscard]] bool full(Duration slack) const;
+  // How long it has been silent beyond what was expected of it; zero when on time or idle.
+  [[nodiscard]] Duration silence(TimePoint now) const;
+  // Silent for so long that nobody should wait for it; stays so after its requests were taken away,
+  // until it delivers.
+  [[nodiscard]] bool suspect(TimePoint now) const;
+  // Its requests are about to be cancelled for silence: no more until a probe, at growing
+  // intervals.
+  void snub(TimePoint now);
+  [[nodiscard]] bool snubbed() const { return snubbed_; }
+  [[nodiscard]] bool may_probe(TimePoint now) const { return now >= probe_at_; }
+  [[nodiscard]] std::uint64_t outstanding_bytes() const { return live_bytes_ + cancelled_bytes_; }
+  [[nodiscard]] std::uint64_t received_bytes() const { return received_bytes_; }
+
+ private:
+  void measure(std::uint32_t bytes, TimePoint now);
+  [[nodiscard]] Duration time_for(std::uint64_t bytes) const;
+  [[nodiscard]] TimePoint flowing_since() const;
+  [[nodiscard]] std::uint64_t queued_bytes() const;
+
+  bool fast_;
+  std::uint32_t request_limit_ = kDefaultRequests;
+  std::deque<Request> requests_;  // in the order they were sent, which is the order peers answer in
+  std::uint64_t live_bytes_ = 0;
+  std::uint64_t cancelled_bytes_ = 0;
+  std::uint64_t received_bytes_ = 0;
+  Duration round_trip_;
+  double rate_;
+  bool measured_ = false;
+  TimePoint busy_since_{};    // first request of the current busy period
+  TimePoint last_arrival_{};  // of data, in the current busy period; before busy_since_ when none
+                              // came yet
+  TimePoint window_start_{};  // of the rate measurement under way
+  std::uint64_t window_bytes_ = 0;
+  bool window_open_ = false;
+  bool snubbed_ = false;
+  TimePoint probe_at_{};
+  Duration probe_interval_{};
+};
+
+// Allowed-fast pieces remembered per peer. BEP 6 grants 10; twice that costs nothing.
+inline constexpr std::size_t kMaxAllowedFast = 20;
+
+}  // namespace swarmfs::net

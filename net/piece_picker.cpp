@@ -1,0 +1,550 @@
+#include "net/piece_picker.h"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+
+namespace swarmfs::net {
+namespace {
+
+using namespace std::chrono_literals;
+using storage::BlockId;
+using storage::PieceIndex;
+
+// Queueing at a peer beyond its round trip. While a reader waits, what is queued is what a seek
+// waits for; 150 ms keep a jittery peer busy.
+constexpr Duration kUrgentSlack = 150ms;
+constexpr Duration kAheadSlack = 250ms;
+// While a reader waits, decisions are looked at again this often: a block that became late has no
+// event of its own.
+constexpr Duration kUrgentTick = 10ms;
+constexpr Duration kIdleTick = 200ms;
+// A second copy must win by this much to be worth its bytes.
+constexpr Duration kHedgeGain = 50ms;
+// Blocks of the tail of a piece that are looked at for a second copy.
+constexpr std::uint32_t kHedgeTail = 64;
+// Copies of a block at the most; a reader that has been stalled for kStalled may have three.
+constexpr std::uint8_t kMaxCopies = 2;
+constexpr Duration kStalled = 1s;
+// Second copies may cost this share of what is received while a reader waits, with a burst for the
+// start.
+constexpr double kHedgeShare = 0.10;
+constexpr double kHedgeBurst = 64.0 * storage::kBlockSize;
+// Readahead leaves this share of the open-piece budget to whoever blocks next.
+constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
+// A peer that rejects what it should serve rests, twice as long each time.
+constexpr Duration kFirstRest = 1s;
+constexpr std::uint32_t kMaxRestDoublings = 6;
+
+}  // namespace
+
+PiecePicker::PiecePicker(const storage::Layout& layout, std::size_t max_open_blocks)
+    : layout_(layout),
+      max_open_blocks_(max_open_blocks),
+      have_(layout.piece_count()),
+      wanted_mark_(layout.piece_count(), 0),
+      hedge_credit_(kHedgeBurst) {}
+
+// -- peers
+
+void PiecePicker::add_peer(PeerKey key, Duration connect_time, bool fast) {
+  peers_.try_emplace(key, layout_.piece_count(), connect_time, fast);
+}
+
+void PiecePicker::drop_requests(Known& known) {
+  for (const Peer::Request& r : known.model.requests()) {
+    if (!r.cancelled) release(r.block);
+  }
+  known.model.forget_all();
+}
+
+void PiecePicker::remove_peer(PeerKey key) {
+  drop_requests(peers_.at(key));
+  peers_.erase(key);
+  stop_relying_on(key);
+}
+
+void PiecePicker::stop_relying_on(PeerKey key) {
+  for (auto& [piece, sole] : careful_) {
+    if (sole == key) sole = 0;
+  }
+}
+
+void PiecePicker::on_bitfield(PeerKey key, storage::Bitfield pieces) {
+  peers_.at(key).model.pieces = std::move(pieces);
+}
+void PiecePicker::on_have(PeerKey key, PieceIndex piece) {
+  peers_.at(key).model.pieces.set(piece);
+}
+void PiecePicker::on_have_all(PeerKey key) {
+  peers_.at(key).model.pieces.set_all();
+}
+
+void PiecePicker::on_choke(PeerKey key) {
+  Known& known = peers_.at(key);
+  known.model.choking = true;
+  stop_relying_on(key);
+  // With the fast extension each request is still answered, by data or a reject (BEP 6).
+  if (!known.model.fast()) drop_requests(known);
+}
+
+void PiecePicker::on_unchoke(PeerKey key) {
+  peers_.at(key).model.choking = false;
+}
+
+void PiecePicker::on_allowed_fast(PeerKey key, PieceIndex piece) {
+  Peer& model = peers_.at(key).model;
+  if (model.allowed_fast.size() < kMaxAllowedFast) model.allowed_fast.insert(piece);
+}
+
+void PiecePicker::limit_requests(PeerKey key, std::uint32_t reqq) {
+  peers_.at(key).model.limit_requests(reqq);
+}
+
+void PiecePicker::on_reject(PeerKey key, BlockId block, TimePoint now) {
+  Known& known = peers_.at(key);
+  const std::optional<Peer::Request> request = known.model.on_dropped(block);
+  if (!request || request->cancelled) return;  // the answer to our cancel
+  release(block);
+  if (known.model.choking) return;
+  known.rest_until = now + kFirstRest * (1U << std::min(known.rejects, kMaxRestDoublings));
+  ++known.rejects;
+}
+
+PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint now) {
+  Known& known = peers_.at(key);
+  const std::optional<Peer::Request> request = known.model.on_arrival(block, now);
+  if (!request) return Arrival::unrequested;
+  known.rejects = 0;
+  const auto found = open_.find(block.piece);
+  if (!request->cancelled) release(block);
+  if (found == open_.end() || found->second.states[block.block] == BlockState::received)
+    return Arrival::redundant;
+  Open& open = found->second;
+  hedge_credit_ = std::min(kHedgeBurst, hedge_credit_ + kHedgeShare * request->bytes);
+  --(open.states[block.block] == BlockState::free ? open.free : open.asked);
+  open.states[block.block] = BlockState::received;
+  open.senders[block.block] = key;
+  if (open.copies[block.block] > 0) {
+    for (KnownPeer& other : peers_) {
+      if (other.second.model.owes(block)) cancel(other, block);
+    }
+  }
+  return Arrival::wanted;
+}
+
+void PiecePicker::on_block_lost(BlockId block) {
+  Open& open = open_.at(block.piece);
+  open.states[block.block] = BlockState::free;
+  ++open.free;
+  open.first_free = std::min(open.first_free, block.block);
+}
+
+bool PiecePicker::available(PieceIndex piece) const {
+  return std::any_of(peers_.begin(), peers_.end(),
+                     [&](const auto& p) { return p.second.model.pieces.test(piece); });
+}
+
+// One request for the block is gone.
+void PiecePicker::release(BlockId block) {
+  const auto found = open_.find(block.piece);
+  if (found == open_.end()) return;
+  Open& open = found->second;
+  assert(open.copies[block.block] > 0);
+  if (--open.copies[block.block] > 0 || open.states[block.block] != BlockState::asked) return;
+  open.states[block.block] = BlockState::free;
+  --open.asked;
+  ++open.free;
+  open.first_free = std::min(open.first_free, block.block);
+}
+
+// -- pieces
+
+std::optional<std::uint32_t> PiecePicker::Open::next_free() {
+  if (free == 0) return std::nullopt;
+  while (states[first_free] != BlockState::free) ++first_free;
+  return first_free;
+}
+
+PiecePicker::Open* PiecePicker::open_piece(PieceIndex piece, bool urgent) {
+  const auto found = open_.find(piece);
+  if (found != open_.end()) return &found->second;
+  const std::uint32_t count = layout_.block_count(piece);
+  if (!make_room(count, urgent)) return nullptr;
+  Open open;
+  open.states.assign(count, BlockState::free);
+  open.copies.assign(count, 0);
+  open.senders.assign(count, 0);
+  open.free = count;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    if (!layout_.is_padding({piece, i})) continue;
+    open.states[i] = BlockState::received;
+    --open.free;
+  }
+  open_blocks_ += count;
+  return &open_.emplace(piece, std::move(open)).first->second;
+}
+
+bool PiecePicker::make_room(std::size_t blocks, bool urgent) {
+  const std::size_t limit =
+      urgent ? max_open_blocks_ : max_open_blocks_ * kAheadNumerator / kAheadDenominator;
+  const auto drop = [this](PieceIndex piece) {
+    for (KnownPeer& known : peers_) {
+      while (true) {
+        const auto& requests = known.second.model.requests();
+        const auto owed = std::find_if(
+            requests.begin(), requests.end(),
+            [&](const Peer::Request& r) { return r.block.piece == piece && !r.cancelled; });
+        if (owed == requests.end()) break;
+        cancel(known, owed->block);
+      }
+    }
+    orders_.push_back({Order::Kind::forget, 0, {piece, 0}});
+    close_piece(piece);
+  };
+  for (auto at = open_.begin(); at != open_.end() && open_blocks_ + blocks > limit;) {
+    const auto& [piece, open] = *at++;
+    if (!is_wanted(piece) && !open.complete()) drop(PieceIndex(piece));
+  }
+  // What a reader will need later gives way to what a reader needs now.
+  for (auto w = wanted_.rbegin();
+       urgent && w != wanted_.rend() && !w->urgent && open_blocks_ + blocks > limit; ++w) {
+    const auto found = open_.find(w->piece);
+    if (found != open_.end() && !found->second.complete()) drop(w->piece);
+  }
+  return open_blocks_ + blocks <= limit;
+}
+
+void PiecePicker::close_piece(PieceIndex piece) {
+  open_blocks_ -= layout_.block_count(piece);
+  open_.erase(piece);
+}
+
+void PiecePicker::on_piece_verified(PieceIndex piece) {
+  for (const PeerKey sender : senders(piece)) {
+    const auto found = peers_.find(sender);
+    if (found != peers_.end()) found->second.proven = true;
+  }
+  close_piece(piece);
+  careful_.erase(piece);
+  have_.set(piece);
+  wanted_changed_ = true;
+}
+
+void PiecePicker::on_piece_corrupt(PieceIndex piece) {
+  // Those that never proved themselves are suspected first; when there are none, one of the proven
+  // has turned.
+  std::set<Known*> contributors;
+  for (const PeerKey sender : senders(piece)) {
+    const auto found = peers_.find(sender);
+    if (found != peers_.end()) contributors.insert(&found->second);
+  }
+  const bool all_proven = std::all_of(contributors.begin(), contributors.end(),
+                                      [](const Known* k) { return k->proven; });
+  if (all_proven) {
+    for (Known* known : contributors) known->proven = false;
+  }
+  close_piece(piece);
+  careful_[piece] = 0;
+}
+
+void PiecePicker::on_piece_lost(PieceIndex piece) {
+  have_.reset(piece);
+  wanted_changed_ = true;
+}
+
+std::vector<PeerKey> PiecePicker::senders(PieceIndex piece) const {
+  return open_.at(piece).senders;
+}
+
+// -- readers
+
+WishKey PiecePicker::want(const Wish& wish, TimePoint now) {
+  wanted_changed_ = true;
+  wishes_.emplace(next_wish_, ActiveWish{wish, now});
+  return next_wish_++;
+}
+
+void PiecePicker::withdraw(WishKey key) {
+  wishes_.erase(key);
+  wanted_changed_ = true;
+}
+
+void PiecePicker::refresh_wanted() {
+  wanted_.clear();
+  ++wanted_round_;
+  const auto add = [this](const auto& entry) {
+    const auto& [key, active] = entry;
+    const Wish& wish = active.wish;
+    if (wish.range.empty()) return;
+    std::optional<PieceIndex> piece = layout_.piece_of(wish.range.begin);
+    for (; piece && layout_.range(*piece).begin < wish.range.end; piece = layout_.next(*piece)) {
+      if (have_.test(*piece) || is_wanted(*piece)) continue;
+      wanted_mark_[piece->value()] = wanted_round_;
+      const std::uint64_t begin = std::max(layout_.range(*piece).begin, wish.range.begin);
+      const double seconds =
+          wish.pace > 0 ? static_cast<double>(begin - wish.range.begin) / wish.pace : 0;
+      const TimePoint deadline = active.since + std::chrono::duration_cast<Duration>(
+                                                    std::chrono::duration<double>(seconds));
+      wanted_.push_back({*piece, key, wish.urgency == Urgency::now, deadline, active.since});
+    }
+  };
+  for (const auto& entry : wishes_) {
+    if (entry.second.wish.urgency == Urgency::now) add(entry);
+  }
+  const auto ahead = static_cast<std::ptrdiff_t>(wanted_.size());
+  for (const auto& entry : wishes_) {
+    if (entry.second.wish.urgency != Urgency::now) add(entry);
+  }
+  std::stable_sort(wanted_.begin() + ahead, wanted_.end(),
+                   [](const Wanted& a, const Wanted& b) { return a.deadline < b.deadline; });
+}
+
+// -- decisions
+
+std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
+  if (wanted_changed_) {
+    refresh_wanted();
+    cancel_unwanted();
+    wanted_changed_ = false;
+  }
+  snub_silent(now);
+  assume_rates();
+  assign_urgent(now);
+  assign_ahead(now);
+  sent_.swap(orders_);
+  orders_.clear();
+  return sent_;
+}
+
+std::optional<TimePoint> PiecePicker::next_wake(TimePoint now) const {
+  if (peers_.empty()) return std::nullopt;
+  if (urgent_open_) return now + kUrgentTick;
+  const bool owed = std::any_of(peers_.begin(), peers_.end(), [](const auto& p) {
+    return p.second.model.outstanding_bytes() > 0;
+  });
+  if (owed || !wanted_.empty()) return now + kIdleTick;
+  return std::nullopt;
+}
+
+void PiecePicker::request(KnownPeer& known, BlockId block, TimePoint now) {
+  Open& open = open_.at(block.piece);
+  if (open.states[block.block] == BlockState::free) {
+    open.states[block.block] = BlockState::asked;
+    --open.free;
+    ++open.asked;
+  }
+  ++open.copies[block.block];
+  known.second.model.on_sent(block, layout_.block_size(block), now);
+  orders_.push_back({Order::Kind::request, known.first, block});
+}
+
+void PiecePicker::cancel(KnownPeer& known, BlockId block) {
+  known.second.model.on_cancelled(block);
+  release(block);
+  orders_.push_back({Order::Kind::cancel, known.first, block});
+}
+
+void PiecePicker::cancel_unwanted() {
+  std::vector<BlockId> doomed;
+  for (KnownPeer& known : peers_) {
+    doomed.clear();
+    for (const Peer::Request& r : known.second.model.requests()) {
+      if (!r.cancelled && !is_wanted(r.block.piece)) doomed.push_back(r.block);
+    }
+    for (const BlockId block : doomed) cancel(known, block);
+  }
+}
+
+void PiecePicker::snub_silent(TimePoint now) {
+  for (KnownPeer& known : peers_) {
+    Peer& model = known.second.model;
+    model.expire_cancelled(now);
+    if (model.silence(now) == Duration::zero() || !model.suspect(now)) continue;
+    std::vector<BlockId> owed;
+    for (const Peer::Request& r : model.requests()) {
+      if (!r.cancelled) owed.push_back(r.block);
+    }
+    for (const BlockId block : owed) cancel(known, block);
+    model.snub(now);
+    stop_relying_on(known.first);
+  }
+}
+
+// A peer that has not delivered yet is taken for half as fast as the middle one of those that have.
+void PiecePicker::assume_rates() {
+  std::vector<double> rates;
+  for (const KnownPeer& known : peers_) {
+    if (known.second.model.measured()) rates.push_back(known.second.model.rate());
+  }
+  if (rates.empty() || rates.size() == peers_.size()) return;
+  const auto middle = rates.begin() + static_cast<std::ptrdiff_t>(rates.size() / 2);
+  std::nth_element(rates.begin(), middle, rates.end());
+  for (KnownPeer& known : peers_) known.second.model.assume_rate(*middle / 2);
+}
+
+bool PiecePicker::anyone_proven(PieceIndex piece, TimePoint now) const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const KnownPeer& p) {
+    return p.second.proven && p.second.model.allows(piece) && !p.second.model.suspect(now);
+  });
+}
+
+bool PiecePicker::eligible(const KnownPeer& known, PieceIndex piece, TimePoint now) const {
+  const auto& [key, peer] = known;
+  if (!peer.model.allows(piece) || peer.rest_until > now) return false;
+  const auto careful = careful_.find(piece);
+  if (careful == careful_.end()) return true;
+  if (anyone_proven(piece, now)) return peer.proven;
+  return careful->second == 0 || careful->second == key;
+}
+
+PiecePicker::KnownPeer* PiecePicker::best_peer(PieceIndex piece, std::uint32_t bytes,
+                                               TimePoint now) {
+  KnownPeer* best = nullptr;
+  TimePoint best_eta;
+  // Peers that fell silent only count when there is nobody else.
+  for (const bool suspects : {false, true}) {
+    for (KnownPeer& known : peers_) {
+      Peer& model = known.second.model;
+      if (!eligible(known, piece, now) || model.suspect(now) != suspects) continue;
+      if (suspects && (!model.may_probe(now) || !model.requests().empty())) continue;
+      const TimePoint eta = model.eta(bytes, now);
+      if (best == nullptr || eta < best_eta) {
+        best = &known;
+        best_eta = eta;
+      }
+    }
+    if (best != nullptr) break;
+  }
+  return best;
+}
+
+// Hands out the piece's free blocks in order. False when the rest is held back for peers that are
+// full.
+bool PiecePicker::assign_piece(const Wanted& wanted, TimePoint now) {
+  if (best_peer(wanted.piece, storage::kBlockSize, now) == nullptr) return true;
+  Open* open = open_piece(wanted.piece, wanted.urgent);
+  if (open == nullptr) return true;
+  while (const std::optional<std::uint32_t> block = open->next_free()) {
+    const BlockId id{wanted.piece, *block};
+    KnownPeer* best = best_peer(wanted.piece, layout_.block_size(id), now);
+    if (best == nullptr) return true;  // nobody can serve it; an event will change that
+    if (best->second.model.full(kUrgentSlack)) return false;
+    const auto careful = careful_.find(wanted.piece);
+    if (careful != careful_.end() && careful->second == 0 && !best->second.proven)
+      careful->second = best->first;
+    request(*best, id, now);
+  }
+  return true;
+}
+
+void PiecePicker::assign_urgent(TimePoint now) {
+  urgent_open_ = false;
+  std::optional<WishKey>
+      held;  // one blocking piece at a time: nothing later of a wish whose piece waits for a peer
+  for (const Wanted& wanted : wanted_) {
+    if (!wanted.urgent) break;
+    const auto found = open_.find(wanted.piece);
+    if (found != open_.end() && found->second.complete()) continue;
+    urgent_open_ = true;
+    if (held == wanted.wish) continue;
+    if (!available(wanted.piece)) continue;
+    if (!assign_piece(wanted, now)) held = wanted.wish;
+    if (!held) hedge(wanted, now);
+  }
+}
+
+// Nothing is left to hand out: who has room takes over what is predicted to come last.
+void PiecePicker::hedge(const Wanted& wanted, TimePoint now) {
+  const auto found = open_.find(wanted.piece);
+  if (found == open_.end() || found->second.free > 0 || found->second.asked == 0) return;
+  if (found->second.asked > kHedgeTail || careful_.contains(wanted.piece)) return;
+  std::vector<std::pair<TimePoint, KnownPeer*>> spare;
+  for (KnownPeer& known : peers_) {
+    const Peer& model = known.second.model;
+    if (!eligible(known, wanted.piece, now) || model.suspect(now) || model.full(kUrgentSlack))
+      continue;
+    spare.emplace_back(model.eta(storage::kBlockSize, now), &known);
+  }
+  std::stable_sort(spare.begin(), spare.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [eta, known] : spare) {
+    while (hedge_credit_ >= storage::kBlockSize && !known->second.model.full(kUrgentSlack)) {
+      if (!hedge_one(wanted, found->second, *known, now)) break;
+    }
+  }
+}
+
+bool PiecePicker::hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, TimePoint now) {
+  const std::uint8_t max_copies = now - wanted.since > kStalled ? kMaxCopies + 1 : kMaxCopies;
+  std::map<BlockId, TimePoint> due;  // earliest of a block's copies
+  for (const KnownPeer& known : peers_) {
+    for (const Peer::Request& r : known.second.model.requests()) {
+      if (r.cancelled || r.block.piece != wanted.piece) continue;
+      const TimePoint expected = known.second.model.due(r, now);
+      const auto [at, fresh] = due.try_emplace(r.block, expected);
+      if (!fresh) at->second = std::min(at->second, expected);
+    }
+  }
+  std::optional<BlockId> worst;
+  TimePoint worst_due{};
+  for (const auto& [block, when] : due) {
+    if (open.copies[block.block] >= max_copies || spare.second.model.owes(block)) continue;
+    if (!worst || when > worst_due) {
+      worst = block;
+      worst_due = when;
+    }
+  }
+  if (!worst || spare.second.model.eta(layout_.block_size(*worst), now) + kHedgeGain >= worst_due)
+    return false;
+  hedge_credit_ -= layout_.block_size(*worst);
+  request(spare, *worst, now);
+  return true;
+}
+
+// The first block whose deadline the peer meets, else the first there is: blocks far ahead go to
+// slow peers.
+std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta) {
+  std::optional<BlockId> first;
+  bool room = true;
+  for (const Wanted& wanted : wanted_) {
+    if (wanted.urgent || !known.model.allows(wanted.piece) || careful_.contains(wanted.piece))
+      continue;
+    if (first && wanted.deadline < eta) continue;
+    const auto found = open_.find(wanted.piece);
+    if (found != open_.end() && found->second.free == 0) continue;
+    if (found == open_.end() && !room) continue;
+    Open* open = found != open_.end() ? &found->second : open_piece(wanted.piece, false);
+    room = open != nullptr;
+    if (!room) continue;
+    const BlockId block{wanted.piece, *open->next_free()};
+    if (wanted.deadline >= eta) return block;
+    first = block;
+  }
+  return first;
+}
+
+void PiecePicker::assign_ahead(TimePoint now) {
+  if (wanted_.empty() || wanted_.back().urgent) return;
+  std::vector<std::pair<TimePoint, KnownPeer*>> order;
+  for (KnownPeer& known : peers_) {
+    const Peer& model = known.second.model;
+    if (known.second.rest_until > now || (model.choking && model.allowed_fast.empty())) continue;
+    if (model.suspect(now) && (!model.may_probe(now) || !model.requests().empty())) continue;
+    if (!model.full(kAheadSlack)) order.emplace_back(model.eta(storage::kBlockSize, now), &known);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [eta, known] : order) {
+    Peer& model = known->second.model;
+    while (!model.full(kAheadSlack)) {
+      const std::optional<BlockId> block =
+          pick_ahead(known->second, model.eta(storage::kBlockSize, now));
+      if (!block) break;
+      request(*known, *block, now);
+      if (model.snubbed()) break;  // a probe is one block
+    }
+  }
+}
+
+}  // namespace swarmfs::net

@@ -1,0 +1,174 @@
+// Whom to ask for what, next. Readers' wishes and peers' events go in, requests and cancels come
+// out.
+//
+// Threads: engine thread; pure bookkeeping (no sockets, `now` is given). Memory: open pieces hold
+// at most `max_open_blocks` blocks, a few bytes each here; wishes are the caller's. Errors: none.
+//
+// Rules (design section 6): urgent pieces first, oldest wish first, one piece at a time per wish,
+// striped over all peers by earliest predicted arrival; a block whose best peer is full waits for
+// that peer; late urgent blocks are asked a second time within a byte budget; readahead goes to
+// whoever has room, blocks far ahead to slow peers; nothing that nobody wants is requested, and
+// what is no longer wanted is cancelled.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "net/clock.h"
+#include "net/peer.h"
+#include "storage/layout.h"
+
+namespace swarmfs::net {
+
+enum class Urgency : std::uint8_t {
+  now,        // a reader is blocked on it
+  readahead,  // a reader will get there: bytes are due at `pace` from the start of the range
+};
+
+struct Wish {
+  storage::ByteRange range;  // torrent offsets
+  Urgency urgency = Urgency::now;
+  double pace = 0;  // readahead only: bytes per second at which the reader consumes; 0: unknown
+};
+
+using PeerKey = std::uint32_t;  // one connection, never reused
+using WishKey = std::uint64_t;
+
+class PiecePicker {
+ public:
+  struct Order {
+    enum class Kind : std::uint8_t {
+      request,
+      cancel,
+      forget
+    };  // forget: drop the piece's data, it is not wanted
+    Kind kind;
+    PeerKey peer;  // request, cancel
+    storage::BlockId block;
+  };
+  enum class Arrival : std::uint8_t { wanted, redundant, unrequested };
+
+  PiecePicker(const storage::Layout& layout, std::size_t max_open_blocks);
+
+  // -- peers
+  void add_peer(PeerKey key, Duration connect_time, bool fast);
+  void remove_peer(PeerKey key);
+  void on_bitfield(PeerKey key, storage::Bitfield pieces);
+  void on_have(PeerKey key, storage::PieceIndex piece);
+  void on_have_all(PeerKey key);
+  void on_choke(PeerKey key);
+  void on_unchoke(PeerKey key);
+  void on_allowed_fast(PeerKey key, storage::PieceIndex piece);
+  void limit_requests(PeerKey key, std::uint32_t reqq);
+  void on_reject(PeerKey key, storage::BlockId block, TimePoint now);
+  // A block came. Wanted: put it in the store. (Its other copies are cancelled by the next
+  // schedule().)
+  [[nodiscard]] Arrival on_block(PeerKey key, storage::BlockId block, TimePoint now);
+  // A wanted block could not be kept: it is missing again.
+  void on_block_lost(storage::BlockId block);
+  [[nodiscard]] const Peer& peer(PeerKey key) const { return peers_.at(key).model; }
+  [[nodiscard]] bool available(storage::PieceIndex piece) const;  // some peer has it
+
+  // -- pieces
+  void on_piece_verified(storage::PieceIndex piece);
+  void on_piece_corrupt(
+      storage::PieceIndex piece);  // its blocks are missing again; asked more carefully from now on
+  void on_piece_lost(storage::PieceIndex piece);  // was verified, is missing again
+  // Who sent each block of a complete piece, in block order; 0 for padding.
+  [[nodiscard]] std::vector<PeerKey> senders(storage::PieceIndex piece) const;
+
+  // -- readers
+  WishKey want(const Wish& wish, TimePoint now);
+  void withdraw(WishKey key);
+
+  // -- decisions
+  // Valid until the next call. Calling again without an event in between orders nothing.
+  [[nodiscard]] std::span<const Order> schedule(TimePoint now);
+  // When schedule() should run without an event; empty: not before one.
+  [[nodiscard]] std::optional<TimePoint> next_wake(TimePoint now) const;
+  // How many blocks open pieces may hold from now on.
+  void limit_open_blocks(std::size_t max_open_blocks) { max_open_blocks_ = max_open_blocks; }
+  [[nodiscard]] std::size_t open_blocks() const { return open_blocks_; }
+
+ private:
+  enum class BlockState : std::uint8_t { free, asked, received };
+  struct Open {
+    std::vector<BlockState> states;
+    std::vector<std::uint8_t> copies;  // requests out for the block
+    std::vector<PeerKey> senders;
+    std::uint32_t free = 0, asked = 0;
+    std::uint32_t first_free = 0;  // no free block before it
+    [[nodiscard]] bool complete() const { return free == 0 && asked == 0; }
+    [[nodiscard]] std::optional<std::uint32_t> next_free();
+  };
+  struct Known {
+    Known(std::uint32_t piece_count, Duration connect_time, bool is_fast)
+        : model(piece_count, connect_time, is_fast) {}
+    Peer model;
+    TimePoint rest_until{};     // it rejected what it should have served
+    std::uint32_t rejects = 0;  // in a row
+    bool proven = false;        // contributed to a good piece, and to no bad one since
+  };
+  struct ActiveWish {
+    Wish wish;
+    TimePoint since;
+  };
+  struct Wanted {
+    storage::PieceIndex piece;
+    WishKey wish;
+    bool urgent;
+    TimePoint deadline;
+    TimePoint since;
+  };
+  using KnownPeer = std::map<PeerKey, Known>::value_type;
+
+  Open* open_piece(storage::PieceIndex piece, bool urgent);
+  bool make_room(std::size_t blocks, bool urgent);
+  void close_piece(storage::PieceIndex piece);
+  void release(storage::BlockId block);
+  void drop_requests(Known& known);
+  void stop_relying_on(PeerKey key);
+  void refresh_wanted();
+  void cancel_unwanted();
+  void snub_silent(TimePoint now);
+  void assume_rates();
+  void assign_urgent(TimePoint now);
+  bool assign_piece(const Wanted& wanted, TimePoint now);
+  void hedge(const Wanted& wanted, TimePoint now);
+  bool hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, TimePoint now);
+  void assign_ahead(TimePoint now);
+  std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint eta);
+  KnownPeer* best_peer(storage::PieceIndex piece, std::uint32_t bytes, TimePoint now);
+  [[nodiscard]] bool eligible(const KnownPeer& known, storage::PieceIndex piece,
+                              TimePoint now) const;
+  void request(KnownPeer& known, storage::BlockId block, TimePoint now);
+  void cancel(KnownPeer& known, storage::BlockId block);
+  [[nodiscard]] bool is_wanted(storage::PieceIndex piece) const {
+    return wanted_mark_[piece.value()] == wanted_round_;
+  }
+  [[nodiscard]] bool anyone_proven(storage::PieceIndex piece, TimePoint now) const;
+
+  const storage::Layout& layout_;
+  std::size_t max_open_blocks_;
+  std::map<PeerKey, Known> peers_;
+  std::map<storage::PieceIndex, Open> open_;
+  std::size_t open_blocks_ = 0;
+  storage::Bitfield have_;  // verified pieces
+  std::map<WishKey, ActiveWish> wishes_;
+  WishKey next_wish_ = 1;
+  std::vector<Wanted> wanted_;  // urgent ones by age, then readahead by deadline
+  std::vector<std::uint32_t> wanted_mark_;
+  std::uint32_t wanted_round_ = 1;
+  bool wanted_changed_ = false;
+  // Pieces that failed their hash, with the one peer now asked for all of it (0: not chosen yet).
+  std::map<storage::PieceIndex, PeerKey> careful_;
+  std::vector<Order> orders_;  // since the last schedule()
+  std::vector<Order> sent_;    // what schedule() returned
+  double hedge_credit_;        // bytes that may be asked twice
+  bool urgent_open_ = false;   // some urgent piece is incomplete
+};
+
+}  // namespace swarmfs::net
