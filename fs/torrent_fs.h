@@ -66,7 +66,7 @@ class TorrentFs {
   struct Options {
     FileTree::Owner owner;
     // Empty: a read waits for ever, as on a hard NFS mount. Else FsErrc::timed_out after that long.
-    std::optional<net::Duration> soft_timeout;
+    std::optional<net::Duration> soft_timeout = std::nullopt;
     std::uint64_t max_readahead = Readahead::kMaxWindow;  // bytes ahead of one handle
   };
   struct Parts {
@@ -131,7 +131,9 @@ class TorrentFs {
   [[nodiscard]] Entry entry(Inode inode) const;
   [[nodiscard]] bool is_there(storage::ByteRange range) const;
   void hold(OpenFile& file, storage::ByteRange range, bool direct, ReadRequest request);
-  void set_deadline(OpenFile& file, HeldRead& read, bool may_give_up);
+  [[nodiscard]] std::optional<net::Duration> patience() const;
+  void set_deadline(HeldRead& read, net::Duration waited);
+  void on_deadline(OpenFile& file, HeldRead& read);
   void fail(HeldRead& read, error_code ec);
 
   Parts parts_;
