@@ -15,6 +15,9 @@ namespace {
 // each one that is given up costs 32 small READs later.
 constexpr net::Duration kGrace = std::chrono::milliseconds(700);
 
+// A READ from the disk while the mount is going away; longer than any disk needs.
+constexpr net::Duration kDrainHold = std::chrono::seconds(5);
+
 // Names, directories and complete files never change.
 constexpr std::chrono::seconds kForever = std::chrono::hours(24);
 // st_blocks of a file that is not complete moves.
@@ -182,7 +185,8 @@ void TorrentFs::read(Handle handle, std::uint64_t offset, std::uint64_t size, bo
   if (const std::optional<storage::ReadView> bytes = parts_.store.try_read(range)) {
     return std::move(request).reply(*bytes, static_cast<std::size_t>(range.size()));
   }
-  if (draining_) return std::move(request).reply(FsErrc::draining);
+  // What only has to come from the disk still comes.
+  if (draining_ && !is_there(range)) return std::move(request).reply(FsErrc::draining);
   if (held_.size() >= kMaxHeldReads) return std::move(request).reply(FsErrc::too_many_waiting);
   hold(*file, range, direct, std::move(request));
 }
@@ -209,7 +213,11 @@ void TorrentFs::hold(OpenFile& file, storage::ByteRange range, bool direct, Read
 
 void TorrentFs::set_deadline(OpenFile& file, HeldRead& read, bool may_give_up) {
   std::optional<net::Duration> patience = parts_.options.soft_timeout;
-  if (hold_limit_ && (!patience || *hold_limit_ < *patience)) patience = hold_limit_;
+  const auto at_most = [&patience](net::Duration d) {
+    patience = std::min(patience.value_or(d), d);
+  };
+  if (hold_limit_) at_most(*hold_limit_);
+  if (draining_) at_most(kDrainHold);
   error_code why = FsErrc::timed_out;
   if (may_give_up && (!patience || kGrace < *patience)) {
     patience = kGrace;

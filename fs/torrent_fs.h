@@ -49,7 +49,7 @@ struct Entry {
 };
 
 struct DirectoryEntry {
-  std::string_view name;  // lives as long as the TorrentFs
+  std::string_view name;  // ends with a NUL; lives as long as the TorrentFs
   Entry entry;
 };
 
@@ -105,6 +105,7 @@ class TorrentFs {
             ReadRequest request);
   // The reader of a held READ is gone or about to go. No effect when it was answered.
   void interrupt(ReadId id);
+  [[nodiscard]] bool holds(ReadId id) const { return held_.contains(id); }
   // Someone closed a descriptor of the handle: withdraws its wishes and gives its held READs up, of
   // which a reader that still lives asks again.
   void flush(Handle handle);

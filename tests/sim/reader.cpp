@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace swarmfs::sim {
 
@@ -53,8 +55,18 @@ void Reader::check(const storage::ReadView& view, ByteRange range) {
   bytes_read_ += view.size();
 }
 
-Task<void> Reader::read(ByteRange range) {
+Task<std::optional<Result<storage::ReadView>>> Reader::read_or_give_up(ByteRange range, Duration patience) {
   using namespace boost::asio::experimental::awaitable_operators;
+  try {
+    auto first = co_await (bench_.store.read(range) || bench_.loop.clock().sleep(patience));
+    if (first.index() == 1) co_return std::nullopt;
+    co_return std::get<0>(std::move(first));
+  } catch (const asio::multiple_exceptions&) {  // both were cancelled with us
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
+}
+
+Task<void> Reader::read(ByteRange range) {
   SimClock& clock = bench_.loop.clock();
   const std::size_t number = results_.size();
   results_.push_back({clock.now(), range, {}, false, {}});
@@ -68,11 +80,10 @@ Task<void> Reader::read(ByteRange range) {
   const Wished wished(bench_, {range, net::Urgency::now, 0});
   if (rng_.chance(spec_.impatience)) {
     const Duration patience = rng_.duration(1ms, 800ms);
-    const auto first = co_await (bench_.store.read(range) || clock.sleep(patience));
-    results_[number].given_up = first.index() == 1;
-    if (first.index() == 1) co_return;
-    const Result<storage::ReadView>& bytes = std::get<0>(first);
-    if (bytes) check(*bytes, range);
+    const std::optional<Result<storage::ReadView>> bytes = co_await read_or_give_up(range, patience);
+    results_[number].given_up = !bytes;
+    if (!bytes) co_return;
+    if (*bytes) check(**bytes, range);
   } else {
     const Result<storage::ReadView> bytes = co_await bench_.store.read(range);
     if (!bytes) {

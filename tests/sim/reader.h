@@ -69,6 +69,7 @@ class Reader {
  private:
   class Wished;
   [[nodiscard]] Task<void> read(storage::ByteRange range);
+  [[nodiscard]] Task<std::optional<Result<storage::ReadView>>> read_or_give_up(storage::ByteRange range, Duration patience);
   [[nodiscard]] Task<void> copy();
   [[nodiscard]] Task<void> play();
   [[nodiscard]] Task<void> seeks();

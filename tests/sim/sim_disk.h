@@ -17,8 +17,8 @@ namespace swarmfs::sim {
 struct DiskSpec {
   Duration latency{};                          // of each call
   double cached = 1;                           // probability that read_now() can answer
-  std::optional<std::uint64_t> full_after;     // bytes; then ENOSPC, after writing what still fits
-  std::optional<std::uint32_t> fails_on_call;  // EIO on this call to write (1 = the first)
+  std::optional<std::uint64_t> full_after{};    // bytes; then ENOSPC, after writing what still fits
+  std::optional<std::uint32_t> fails_on_call{}; // EIO on this call to write (1 = the first)
   double read_errors = 0;                      // probability of EIO on a read
   double short_reads = 0;                      // probability that the file ends early
   double corrupt_reads = 0;                    // probability that a read returns a flipped bit

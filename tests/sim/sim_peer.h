@@ -38,7 +38,7 @@ enum class Crime {  // what a peer does out of protocol
 };
 
 struct PeerSpec {
-  Link link;
+  Link link{};
   SimNet::Dial dial = SimNet::Dial::answers;
   bool fast = true;      // speaks the fast extension
   bool extended = true;  // speaks the extension protocol, and so announces reqq
@@ -47,13 +47,13 @@ struct PeerSpec {
   bool lies_about_pieces = false;  // says it has all
   bool announces_slowly = false;   // have messages over the first seconds instead of a bitfield
   Unchoke unchoke = Unchoke::at_once;
-  std::optional<std::uint32_t> silent_after;  // blocks served; then requests are taken and never answered
+  std::optional<std::uint32_t> silent_after{};  // blocks served; then requests are taken and never answered
   double rejects = 0;   // probability that a request is refused (dropped when not fast)
   double corrupts = 0;  // probability that a block is noise
   bool ignores_cancels = false;
   std::size_t watermark = 128 * 1024;  // bytes of blocks put in the send buffer ahead of the socket
   Duration service_delay{};            // its disk
-  std::optional<Duration> hangs_up_after;  // mean life of a connection
+  std::optional<Duration> hangs_up_after{};  // mean life of a connection
   Crime crime = Crime::none;
   bool silent_on_accept = false;  // accepts connections and says nothing
 
