@@ -66,7 +66,7 @@ class TorrentFs {
   struct Options {
     FileTree::Owner owner;
     // Empty: a read waits for ever, as on a hard NFS mount. Else FsErrc::timed_out after that long.
-    std::optional<net::Duration> soft_timeout;
+    std::optional<net::Duration> soft_timeout = std::nullopt;
     std::uint64_t max_readahead = Readahead::kMaxWindow;  // bytes ahead of one handle
   };
   struct Parts {
