@@ -1,70 +1,93 @@
 // Every address we know for a torrent, who is worth dialling next, and who is banned. The owner of
 // addresses and bans.
 //
-// Threads: engine thread only; pure (time is given). Memory: at most kMaxAddresses entries, the
-// least useful leave first. Errors: none. An address that the connect policy refuses never enters.
+// Threads: engine thread only; pure (time is given). Memory: at most kMaxAddresses entries (the
+// least useful leave first) and kMaxBans bans (the oldest leave first). Errors: none. An address
+// that the connect policy refuses never enters. IPv4 written as IPv6 is the IPv4 address.
 #pragma once
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
-#include <vector>
+#include <set>
+#include <utility>
 
 #include "net/clock.h"
+#include "net/connect_policy.h"
 #include "net/stream.h"
 
 namespace swarmfs::net {
 
-// Who named an address. Decides what the connect policy lets it reach (design section 8).
-enum class PeerSource : std::uint8_t {
-  user,
-  tracker,
-  local_tracker
-};  // local_tracker: itself loopback or link-local
-
 // Addresses kept for one torrent. More than any client connects to, small enough that a hostile
 // tracker cannot fill memory.
 inline constexpr std::size_t kMaxAddresses = 2000;
+// Bans kept for one torrent. Each one cost its owner an address and us a piece.
+inline constexpr std::size_t kMaxBans = 10'000;
 
-// True when `endpoint`, named by `source`, may be dialled. Never port 0, unspecified, multicast or
-// broadcast; loopback and link-local only from the user or a local tracker; private ranges are fine
-// (LAN swarms). allow_local lifts the scope rule.
-[[nodiscard]] bool may_connect(const Endpoint& endpoint, PeerSource source, bool allow_local);
+// The first retry comes soon, because most failures are a full or restarting peer; the last ones
+// are rare enough that 2,000 dead addresses cost one dial a second.
+inline constexpr Duration kFirstBackOff = std::chrono::seconds(5);
+inline constexpr Duration kMaxBackOff = std::chrono::minutes(30);
+// A peer that gave us data and dropped is worth more than a stranger, but may be restarting.
+inline constexpr Duration kUsefulBackOff = std::chrono::seconds(2);
+// A connection that lasted this long was no failure of the address: its back-off starts afresh.
+inline constexpr Duration kStableConnection = std::chrono::seconds(60);
 
 class PeerList {
  public:
   explicit PeerList(bool allow_local, std::uint64_t seed)
       : allow_local_(allow_local), state_(seed) {}
-  // True when the address is new. Known ones are left as they are.
+  // True when the address is new and was taken. Known ones are left as they are.
   bool add(const Endpoint& endpoint, PeerSource source, TimePoint now);
-  // The address to dial now, marked as in use; empty: none is due.
+  // The address to dial now, marked as in use; empty: none is due. Given by the user first, then
+  // useful before, then never tried, then those that failed, each in the order in which they are
+  // due.
   [[nodiscard]] std::optional<Endpoint> next_to_dial(TimePoint now);
   // When next_to_dial may have something; empty: not without new addresses.
   [[nodiscard]] std::optional<TimePoint> next_dial_time() const;
-  void on_connected(const Endpoint& endpoint,
-                    TimePoint now);  // handshake done: back-off is reset once it proves useful
+  // Handshake done: back-off is reset once it proves useful, or has lasted.
+  void on_connected(const Endpoint& endpoint, TimePoint now);
   void on_useful(const Endpoint& endpoint, TimePoint now);  // it sent verified data
-  void on_gone(const Endpoint& endpoint,
-               TimePoint now);         // dial failed or connection ended: back-off grows
-  void ban(const Endpoint& endpoint);  // this address is never dialled again
+  // Dial failed or connection ended: back-off grows.
+  void on_gone(const Endpoint& endpoint, TimePoint now);
+  // The host is never dialled again, whatever its port. On loopback, where hosts share one
+  // address, it is this endpoint only.
+  void ban(const Endpoint& endpoint);
   [[nodiscard]] bool is_banned(const Endpoint& endpoint) const;
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
-  [[nodiscard]] std::size_t in_use() const;
+  [[nodiscard]] std::size_t in_use() const { return in_use_; }
 
  private:
   struct Entry {
     PeerSource source = PeerSource::tracker;
     bool in_use = false;
-    bool connected_once = false;
-    bool useful = false;
-    bool banned = false;
-    std::uint32_t failures = 0;  // in a row
+    bool useful_now = false;                // in this connection
+    bool useful = false;                    // in any connection
+    std::uint32_t failures = 0;             // in a row
+    std::optional<TimePoint> connected_at;  // of this connection
     TimePoint not_before{};
-    std::uint64_t order = 0;
+    std::uint64_t order = 0;  // of arrival, unique
   };
+  enum Rank : std::size_t { kGiven, kUseful, kFresh, kFailed, kRanks };
+  using Entries = std::map<Endpoint, Entry>;
+  using Queue = std::map<std::pair<TimePoint, std::uint64_t>, Endpoint>;  // not_before, order
+
+  [[nodiscard]] static Rank rank_of(const Entry& entry);
+  void enqueue(const Endpoint& endpoint, const Entry& entry);
+  void dequeue(const Entry& entry);
+  [[nodiscard]] bool make_room(Rank for_rank);
+  [[nodiscard]] Entry* find_in_use(const Endpoint& endpoint);
+  [[nodiscard]] Duration back_off(std::uint32_t failures);
+
   bool allow_local_;
   std::uint64_t state_;  // of the generator that jitters back-offs
   std::uint64_t next_order_ = 0;
-  std::map<Endpoint, Entry> entries_;
+  std::size_t in_use_ = 0;
+  Entries entries_;
+  std::array<Queue, kRanks> idle_;  // every entry that is not in use, in one queue
+  std::set<Endpoint> banned_;       // port 0: the whole host
+  std::deque<Endpoint> ban_order_;  // oldest first
 };
 
 }  // namespace swarmfs::net

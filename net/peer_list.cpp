@@ -1,0 +1,164 @@
+#include "net/peer_list.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace swarmfs::net {
+namespace {
+
+// SplitMix64 (Steele, Lea, Flood 2014): one step, uniform in [0, 1).
+double next_fraction(std::uint64_t& state) {
+  state += 0x9e3779b97f4a7c15ULL;
+  std::uint64_t z = state;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  z ^= z >> 31;
+  return static_cast<double>(z >> 11) / 9007199254740992.0;  // 2^53
+}
+
+Endpoint ban_key(const Endpoint& endpoint) {
+  const Endpoint plain = normalised(endpoint);
+  if (scope_of(plain.address()) == Scope::loopback) return plain;
+  return {plain.address(), 0};
+}
+
+}  // namespace
+
+PeerList::Rank PeerList::rank_of(const Entry& entry) {
+  if (entry.source == PeerSource::user) return kGiven;
+  if (entry.useful) return kUseful;
+  return entry.failures == 0 ? kFresh : kFailed;
+}
+
+void PeerList::enqueue(const Endpoint& endpoint, const Entry& entry) {
+  assert(!entry.in_use);
+  idle_[rank_of(entry)].emplace(std::pair(entry.not_before, entry.order), endpoint);
+}
+
+void PeerList::dequeue(const Entry& entry) {
+  [[maybe_unused]] const std::size_t gone =
+      idle_[rank_of(entry)].erase({entry.not_before, entry.order});
+  assert(gone == 1);
+}
+
+bool PeerList::make_room(Rank for_rank) {
+  if (entries_.size() < kMaxAddresses) return true;
+  for (std::size_t rank = kFailed; rank > for_rank; --rank) {
+    if (idle_[rank].empty()) continue;
+    const auto last = std::prev(idle_[rank].end());  // due last: failed most often, or the newest
+    entries_.erase(last->second);
+    idle_[rank].erase(last);
+    return true;
+  }
+  return false;
+}
+
+bool PeerList::add(const Endpoint& endpoint, PeerSource source, TimePoint now) {
+  const Endpoint plain = normalised(endpoint);
+  if (!may_connect(plain, source, allow_local_) || is_banned(plain)) return false;
+  if (entries_.contains(plain)) return false;
+  Entry entry;
+  entry.source = source;
+  entry.not_before = now;
+  entry.order = next_order_++;
+  if (!make_room(rank_of(entry))) return false;
+  enqueue(plain, entry);
+  entries_.emplace(plain, entry);
+  return true;
+}
+
+std::optional<Endpoint> PeerList::next_to_dial(TimePoint now) {
+  for (Queue& queue : idle_) {
+    if (queue.empty() || queue.begin()->first.first > now) continue;
+    const Endpoint endpoint = queue.begin()->second;
+    queue.erase(queue.begin());
+    Entry& entry = entries_.at(endpoint);
+    entry.in_use = true;
+    entry.useful_now = false;
+    entry.connected_at.reset();
+    ++in_use_;
+    return endpoint;
+  }
+  return std::nullopt;
+}
+
+std::optional<TimePoint> PeerList::next_dial_time() const {
+  std::optional<TimePoint> earliest;
+  for (const Queue& queue : idle_) {
+    if (queue.empty()) continue;
+    const TimePoint due = queue.begin()->first.first;
+    earliest = earliest ? std::min(*earliest, due) : due;
+  }
+  return earliest;
+}
+
+PeerList::Entry* PeerList::find_in_use(const Endpoint& endpoint) {
+  const auto found = entries_.find(normalised(endpoint));
+  return found != entries_.end() && found->second.in_use ? &found->second : nullptr;
+}
+
+void PeerList::on_connected(const Endpoint& endpoint, TimePoint now) {
+  if (Entry* entry = find_in_use(endpoint)) entry->connected_at = now;
+}
+
+void PeerList::on_useful(const Endpoint& endpoint, TimePoint) {
+  Entry* entry = find_in_use(endpoint);
+  if (!entry) return;
+  entry->useful = entry->useful_now = true;
+  entry->failures = 0;
+}
+
+void PeerList::on_gone(const Endpoint& endpoint, TimePoint now) {
+  const Endpoint plain = normalised(endpoint);
+  Entry* entry = find_in_use(plain);
+  if (!entry) return;
+  --in_use_;
+  entry->in_use = false;
+  if (is_banned(plain)) {
+    entries_.erase(plain);
+    return;
+  }
+  if (entry->useful_now) {
+    entry->not_before = now + kUsefulBackOff;
+  } else {
+    if (entry->connected_at && now - *entry->connected_at >= kStableConnection) entry->failures = 0;
+    ++entry->failures;
+    entry->not_before = now + back_off(entry->failures);
+  }
+  enqueue(plain, *entry);
+}
+
+void PeerList::ban(const Endpoint& endpoint) {
+  const Endpoint key = ban_key(endpoint);
+  if (!banned_.insert(key).second) return;
+  ban_order_.push_back(key);
+  if (ban_order_.size() > kMaxBans) {
+    banned_.erase(ban_order_.front());
+    ban_order_.pop_front();
+  }
+  const bool whole_host = key.port() == 0;
+  for (auto at = entries_.lower_bound(key);
+       at != entries_.end() &&
+       (whole_host ? at->first.address() == key.address() : at->first == key);) {
+    if (at->second.in_use) {  // leaves the list when its connection ends
+      ++at;
+      continue;
+    }
+    dequeue(at->second);
+    at = entries_.erase(at);
+  }
+}
+
+bool PeerList::is_banned(const Endpoint& endpoint) const {
+  return banned_.contains(ban_key(endpoint));
+}
+
+Duration PeerList::back_off(std::uint32_t failures) {
+  // 2^9 x 5 s is past the longest back-off: more doublings change nothing.
+  const std::uint32_t doublings = std::min<std::uint32_t>(failures - 1, 9);
+  const double spread = 0.8 + 0.4 * next_fraction(state_);  // +-20 %: peers lost together part ways
+  const double length = static_cast<double>(kFirstBackOff.count() << doublings) * spread;
+  return std::min(kMaxBackOff, Duration(static_cast<Duration::rep>(length)));
+}
+
+}  // namespace swarmfs::net

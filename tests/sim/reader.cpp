@@ -1,0 +1,175 @@
+#include "tests/sim/reader.h"
+
+#include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
+#include <boost/system/system_error.hpp>
+
+namespace swarmfs::sim {
+
+using storage::ByteRange;
+
+// A wish in force, told to the swarm and to the ledger.
+class Reader::Wished {
+ public:
+  Wished(Bench& bench, net::Wish wish) : ledger_(bench.ledger), range_(wish.range) {
+    ledger_.wish(range_);
+    demand_ = bench.swarm.want(wish);
+  }
+  ~Wished() {
+    demand_ = net::Demand();
+    ledger_.withdraw(range_);
+  }
+  Wished(const Wished&) = delete;
+  Wished& operator=(const Wished&) = delete;
+
+ private:
+  Ledger& ledger_;
+  ByteRange range_;
+  net::Demand demand_;
+};
+
+Reader::Reader(Bench bench, ReaderSpec spec, std::uint64_t seed)
+    : bench_(std::move(bench)), spec_(spec), rng_(seed) {}
+Reader::~Reader() = default;
+
+Task<void> Reader::run() {
+  if (spec_.start > Duration{}) co_await bench_.loop.clock().sleep(spec_.start);
+  switch (spec_.kind) {
+    case ReaderSpec::Kind::copy: co_await copy(); break;
+    case ReaderSpec::Kind::play: co_await play(); break;
+    case ReaderSpec::Kind::seeks: co_await seeks(); break;
+    case ReaderSpec::Kind::probe: co_await probe(); break;
+  }
+  ahead_.reset();
+  done_ = true;
+}
+
+void Reader::check(const storage::ReadView& view, ByteRange range) {
+  if (view.size() != range.size()) bench_.ledger.violation("a read returned a wrong number of bytes");
+  std::uint64_t at = range.begin;
+  for (const std::span<const std::byte> extent : view.extents()) {
+    if (!bench_.truth.matches(at, extent)) bench_.ledger.violation("a read returned wrong bytes at " + std::to_string(at));
+    at += extent.size();
+  }
+  bytes_read_ += view.size();
+}
+
+Task<std::optional<Result<storage::ReadView>>> Reader::read_or_give_up(ByteRange range, Duration patience) {
+  using namespace boost::asio::experimental::awaitable_operators;
+  try {
+    auto first = co_await (bench_.store.read(range) || bench_.loop.clock().sleep(patience));
+    if (first.index() == 1) co_return std::nullopt;
+    co_return std::get<0>(std::move(first));
+  } catch (const asio::multiple_exceptions&) {  // both were cancelled with us
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
+}
+
+Task<void> Reader::read(ByteRange range) {
+  SimClock& clock = bench_.loop.clock();
+  const std::size_t number = results_.size();
+  results_.push_back({clock.now(), range, {}, false, {}});
+  plan_ahead(range);
+  if (const std::optional<storage::ReadView> view = bench_.store.try_read(range)) {
+    check(*view, range);
+    results_[number].took = Duration{};
+    co_return;
+  }
+  if (bench_.oracle) results_[number].bound = bench_.oracle(range);
+  const Wished wished(bench_, {range, net::Urgency::now, 0});
+  if (rng_.chance(spec_.impatience)) {
+    const Duration patience = rng_.duration(1ms, 800ms);
+    const std::optional<Result<storage::ReadView>> bytes = co_await read_or_give_up(range, patience);
+    results_[number].given_up = !bytes;
+    if (!bytes) co_return;
+    if (*bytes) check(**bytes, range);
+  } else {
+    const Result<storage::ReadView> bytes = co_await bench_.store.read(range);
+    if (!bytes) {
+      bench_.ledger.violation("a read failed: " + bytes.error().message());
+      co_return;
+    }
+    check(*bytes, range);
+  }
+  results_[number].took = clock.now() - results_[number].began;
+}
+
+// Like fs/readahead: nothing before a mebibyte of contiguous reading, then a window that grows with what was read.
+void Reader::plan_ahead(ByteRange range) {
+  constexpr std::uint64_t kArmAfter = 1024 * 1024;
+  constexpr std::uint64_t kMaxWindow = 16 * 1024 * 1024;
+  if (range.begin != next_) {
+    contiguous_ = 0;
+    planned_to_ = 0;
+    ahead_.reset();
+  }
+  contiguous_ += range.size();
+  next_ = range.end;
+  if (contiguous_ < kArmAfter) return;
+  const double pace = spec_.kind == ReaderSpec::Kind::play ? spec_.bitrate : 0;
+  std::uint64_t window = std::min(kMaxWindow, 256 * 1024 + 2 * (contiguous_ - kArmAfter));
+  if (pace > 0) window = std::min(window, std::max<std::uint64_t>(4 << 20, static_cast<std::uint64_t>(pace * 10)));
+  const std::uint64_t end = std::min(range.end + window, bench_.truth.layout().total_size());
+  if (planned_to_ >= end || (planned_to_ > range.end && end - planned_to_ < window / 8)) return;
+  planned_to_ = end;
+  if (range.end >= end) return;
+  // The new wish is in force before the old one goes: nothing in both is given up.
+  auto fresh = std::make_unique<Wished>(bench_, net::Wish{{range.end, end}, net::Urgency::readahead, pace});
+  ahead_ = std::move(fresh);
+}
+
+Task<void> Reader::copy() {
+  const std::uint64_t total = bench_.truth.layout().total_size();
+  const std::uint64_t end = spec_.bytes == 0 ? total : std::min(total, spec_.from + spec_.bytes);
+  for (std::uint64_t at = spec_.from; at < end; at += spec_.size) {
+    co_await read({at, std::min<std::uint64_t>(at + spec_.size, end)});
+  }
+}
+
+Task<void> Reader::play() {
+  SimClock& clock = bench_.loop.clock();
+  const std::uint64_t total = bench_.truth.layout().total_size();
+  const std::uint64_t end = spec_.bytes == 0 ? total : std::min(total, spec_.from + spec_.bytes);
+  const TimePoint opened = clock.now();
+  std::optional<TimePoint> zero;  // when the byte at `from` is shown
+  for (std::uint64_t at = spec_.from; at < end; at += spec_.size) {
+    co_await read({at, std::min<std::uint64_t>(at + spec_.size, end)});
+    const TimePoint now = clock.now();
+    const Duration have = seconds_of(static_cast<double>(std::min(at + spec_.size, end) - spec_.from) / spec_.bitrate);
+    if (!zero) {
+      if (have < 500ms) continue;
+      zero = now;  // half a second buffered: picture
+      picture_after_ = now - opened;
+      continue;
+    }
+    const Duration shown_before = seconds_of(static_cast<double>(at - spec_.from) / spec_.bitrate);
+    if (now - *zero > shown_before) {  // the picture had run into these bytes
+      ++stalls_;
+      stalled_ += now - *zero - shown_before;
+      *zero = now - shown_before;
+    }
+    const Duration ahead = have - (now - *zero);
+    if (ahead > 2s) co_await clock.sleep(ahead - 2s);
+  }
+}
+
+Task<void> Reader::seeks() {
+  const std::uint64_t total = bench_.truth.layout().total_size();
+  for (std::uint32_t i = 0; i < spec_.count; ++i) {
+    const std::uint64_t size = std::min<std::uint64_t>(spec_.size, total);
+    const std::uint64_t at = rng_.below(total - size + 1);
+    co_await read({at, at + size});
+    if (spec_.pause > Duration{}) co_await bench_.loop.clock().sleep(rng_.duration(Duration{}, 2 * spec_.pause));
+  }
+}
+
+Task<void> Reader::probe() {
+  const std::uint64_t total = bench_.truth.layout().total_size();
+  const std::uint64_t size = std::min<std::uint64_t>(spec_.size, total);
+  co_await read({0, size});
+  co_await read({total - size, total});
+  co_await read({0, size});
+}
+
+}  // namespace swarmfs::sim

@@ -1,0 +1,151 @@
+#include "tests/sim/world.h"
+
+#include <algorithm>
+#include <boost/asio/ip/address_v4.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "tests/sim/oracle.h"
+
+namespace swarmfs::sim {
+namespace {
+
+constexpr std::size_t kMaxLogLines = 200;
+constexpr Duration kStopDeadline = 60s;  // of virtual time; stop() has nothing to wait for that takes longer
+
+storage::InfoHash peer_id_of(std::uint64_t seed) {
+  storage::InfoHash id;
+  for (std::size_t i = 0; i < id.bytes.size(); ++i) id.bytes[i] = static_cast<std::byte>(mix(seed + i) & 0xffU);
+  return id;
+}
+
+}  // namespace
+
+World::World(WorldSpec spec)
+    : spec_(std::move(spec)),
+      rng_(spec_.seed),
+      truth_(storage::Layout(spec_.total, spec_.piece_length, spec_.pads), spec_.seed),
+      ledger_(loop_, truth_),
+      net_(loop_, spec_.line_rate, rng_.next()),
+      pool_(spec_.pool_blocks),
+      workers_(loop_.executor(), 0),
+      tasks_(loop_.executor()) {
+  if (spec_.disk) disk_ = std::make_unique<SimDisk>(loop_, *spec_.disk, rng_.next());
+  const auto note = [this](const std::string& line) {
+    if (log_.size() < kMaxLogLines) log_.push_back(std::to_string(to_ms(loop_.elapsed())) + " ms: " + line);
+  };
+  store_ = std::make_unique<storage::PieceStore>(storage::PieceStore::Parts{
+      loop_.executor(), truth_.layout(), truth_.piece_hashes(), pool_, workers_, disk_.get(), note});
+  ledger_.watch(store_.get());
+  net_.set_tap([this](const Endpoint& remote) { return ledger_.tap(remote); });
+  net::Swarm::Config config;
+  config.info_hash = truth_.info_hash();
+  config.peer_id = peer_id_of(spec_.seed);
+  config.allow_local = false;
+  config.seed = rng_.next();
+  const auto log = [note](int, const std::string& line) { note(line); };
+  swarm_ = std::make_unique<net::Swarm>(loop_.executor(), loop_.clock(), net_.dialer(), *store_, pool_, config, log);
+  add_peers();
+}
+
+World::~World() = default;
+
+Endpoint World::endpoint_of(std::size_t peer) {
+  const auto address = 0x0a090000U + static_cast<std::uint32_t>(peer) + 1;  // 10.9.0.1 ...
+  return {asio::ip::address_v4(address), 6881};
+}
+
+void World::add_peers() {
+  std::vector<Endpoint> endpoints;
+  for (std::size_t i = 0; i < spec_.peers.size(); ++i) {
+    endpoints.push_back(endpoint_of(i));
+    peers_.push_back(std::make_unique<SimPeer>(loop_, net_, truth_, spec_.peers[i], endpoints.back(), rng_.next()));
+  }
+  swarm_->add_peers(endpoints, net::PeerSource::tracker);
+}
+
+Duration World::oracle(storage::ByteRange range) const {
+  const storage::Layout& layout = truth_.layout();
+  std::size_t missing = 0;
+  for (auto p = std::optional(layout.piece_of(range.begin)); p && layout.range(*p).begin < range.end; p = layout.next(*p)) {
+    for (std::uint32_t b = 0; b < layout.block_count(*p); ++b) missing += store_->has_block({*p, b}) ? 0 : 1;
+  }
+  std::vector<std::shared_ptr<Pipe>> links;
+  for (const auto& peer : peers_) {
+    if (!peer->spec().dependable()) continue;
+    if (auto pipe = net_.downstream(peer->endpoint())) links.push_back(std::move(pipe));
+  }
+  return least_time(links, net_.line(), missing, loop_.now()).value_or(Duration{});
+}
+
+void World::run() {
+  swarm_->start();
+  loop_.run_for(spec_.warm_up);
+  read_all();
+  check_reads();
+  if (violations().empty()) {
+    loop_.run_for(spec_.quiet);
+    if (ledger_.outstanding() > 0) {
+      ledger_.violation(std::to_string(ledger_.outstanding()) + " requests are neither answered nor cancelled though nobody reads");
+    }
+  }
+  status_ = swarm_->status();
+  shut_down();
+}
+
+void World::read_all() {
+  Bench bench{loop_, truth_, *store_, *swarm_, ledger_, {}};
+  if (spec_.ask_oracle) bench.oracle = [this](storage::ByteRange range) { return oracle(range); };
+  const TimePoint began = loop_.clock().now();
+  for (const ReaderSpec& reader : spec_.readers) {
+    readers_.push_back(std::make_unique<Reader>(bench, reader, rng_.next()));
+    tasks_.spawn(readers_.back()->run());
+  }
+  const auto all_done = [this] {
+    return std::all_of(readers_.begin(), readers_.end(), [](const auto& reader) { return reader->done(); });
+  };
+  if (!loop_.run_until(all_done, began + spec_.horizon)) ledger_.violation("the readers are not done in time");
+  took_ = loop_.clock().now() - began;
+}
+
+void World::check_reads() {
+  const TimePoint now = loop_.clock().now();
+  for (std::size_t r = 0; r < readers_.size(); ++r) {
+    for (const ReadResult& read : readers_[r]->results()) {
+      if (read.given_up) continue;
+      const Duration waited = read.took.value_or(now - read.began);
+      if (waited <= spec_.read_bound && (read.took || readers_[r]->done())) continue;
+      ledger_.violation("reader " + std::to_string(r) + "'s read of [" + std::to_string(read.range.begin) + ", " +
+                        std::to_string(read.range.end) + ") from " + std::to_string(to_ms(read.began - loop_.start())) +
+                        " ms " + (read.took ? "took " : "still waits after ") + std::to_string(to_ms(waited)) + " ms");
+    }
+  }
+}
+
+Task<void> World::stop(World& world, bool& stopped) {
+  co_await world.swarm_->stop();
+  co_await world.store_->stop();
+  stopped = true;
+}
+
+void World::shut_down() {
+  tasks_.cancel();
+  loop_.run_until([this] { return tasks_.size() == 0; }, loop_.clock().now() + 1s);
+  if (tasks_.size() != 0) ledger_.violation("a cancelled reader does not end");
+  bool stopped = false;
+  tasks_.spawn(stop(*this, stopped));
+  if (!loop_.run_until([&] { return stopped; }, loop_.clock().now() + kStopDeadline)) {
+    // Nothing can be taken apart safely now.
+    std::fprintf(stderr, "stop() does not end; repeat with: scripts/sim --seed %llu\n", static_cast<unsigned long long>(spec_.seed));
+    for (const std::string& what : violations()) std::fprintf(stderr, "  %s\n", what.c_str());
+    std::abort();
+  }
+  loop_.settle();
+  // 5: everything is given back exactly once.
+  if (pool_.in_use() != 0) ledger_.violation(std::to_string(pool_.in_use()) + " blocks are not given back after stop()");
+  swarm_.reset();
+  peers_.clear();
+  loop_.settle();
+}
+
+}  // namespace swarmfs::sim
