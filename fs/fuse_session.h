@@ -54,8 +54,9 @@ class FuseSession {
   // True once the kernel's INIT was answered.
   [[nodiscard]] bool ready() const;
 
+  struct State;  // known to fuse_session.cpp only
+
  private:
-  struct State;
   explicit FuseSession(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
 };

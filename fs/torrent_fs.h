@@ -49,7 +49,7 @@ struct Entry {
 };
 
 struct DirectoryEntry {
-  std::string_view name;  // lives as long as the TorrentFs
+  std::string_view name;  // ends with a NUL; lives as long as the TorrentFs
   Entry entry;
 };
 
@@ -66,7 +66,7 @@ class TorrentFs {
   struct Options {
     FileTree::Owner owner;
     // Empty: a read waits for ever, as on a hard NFS mount. Else FsErrc::timed_out after that long.
-    std::optional<net::Duration> soft_timeout;
+    std::optional<net::Duration> soft_timeout = std::nullopt;
     std::uint64_t max_readahead = Readahead::kMaxWindow;  // bytes ahead of one handle
   };
   struct Parts {
@@ -105,6 +105,7 @@ class TorrentFs {
             ReadRequest request);
   // The reader of a held READ is gone or about to go. No effect when it was answered.
   void interrupt(ReadId id);
+  [[nodiscard]] bool holds(ReadId id) const { return held_.contains(id); }
   // Someone closed a descriptor of the handle: withdraws its wishes and gives its held READs up, of
   // which a reader that still lives asks again.
   void flush(Handle handle);
@@ -130,7 +131,9 @@ class TorrentFs {
   [[nodiscard]] Entry entry(Inode inode) const;
   [[nodiscard]] bool is_there(storage::ByteRange range) const;
   void hold(OpenFile& file, storage::ByteRange range, bool direct, ReadRequest request);
-  void set_deadline(OpenFile& file, HeldRead& read, bool may_give_up);
+  [[nodiscard]] std::optional<net::Duration> patience() const;
+  void set_deadline(HeldRead& read, net::Duration waited);
+  void on_deadline(OpenFile& file, HeldRead& read);
   void fail(HeldRead& read, error_code ec);
 
   Parts parts_;

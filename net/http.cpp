@@ -13,13 +13,14 @@
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <boost/beast/ssl.hpp>
 #include <boost/url.hpp>
 #include <charconv>
 #include <climits>
 #include <optional>
+#include <sstream>
 #include <vector>
 
 #include "storage/wait_list.h"
@@ -30,6 +31,7 @@ namespace {
 namespace http = boost::beast::http;
 namespace urls = boost::urls;
 using asio::ip::tcp;
+using Message = http::response<http::string_body>;
 
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 
@@ -93,6 +95,8 @@ Result<HttpUrl> to_http_url(const urls::url_view& parsed) {
   }
   url.path = parsed.encoded_path();
   if (url.path.empty()) url.path = "/";
+  // Boost.URL 1.81 takes "http://h:80x" for the path "x" of port 80.
+  if (url.path.front() != '/') return NetErrc::bad_url;
   url.target = url.path;
   if (parsed.has_query()) url.target += '?' + std::string(parsed.encoded_query());
   url.authorization = basic_authorization(parsed);
@@ -101,12 +105,28 @@ Result<HttpUrl> to_http_url(const urls::url_view& parsed) {
 
 // ---- Connecting
 
-// The task's value; empty when `limit` passed first.
+// Waits, and closes the socket (if any) on every way out, cancellation included.
+Task<void> sleep_then_close(Clock& clock, Duration limit, std::shared_ptr<tcp::socket> socket) {
+  struct Closer {
+    tcp::socket* socket;
+    ~Closer() {
+      error_code ignored;
+      if (socket) socket->close(ignored);
+    }
+  };
+  const Closer closer{socket.get()};
+  co_await clock.sleep(limit);
+}
+
+// The value of `task`; empty when `limit` passed first. Closes `to_close` (if any) when the task is
+// over or has to be: cancelling alone does not end it for certain, because Asio's composed
+// operations (TLS) go on when a cancellation comes between two of their steps.
 template <class T>
-Task<std::optional<T>> within(Clock& clock, Duration limit, Task<T> task) {
+Task<std::optional<T>> within(Clock& clock, Duration limit, Task<T> task,
+                              std::shared_ptr<tcp::socket> to_close = nullptr) {
   using namespace asio::experimental::awaitable_operators;
   try {
-    auto race = std::move(task) || clock.sleep(limit);
+    auto race = std::move(task) || sleep_then_close(clock, limit, std::move(to_close));
     auto first = co_await std::move(race);
     if (first.index() == 1) co_return std::nullopt;
     co_return std::get<0>(std::move(first));
@@ -178,13 +198,13 @@ struct Hop {
   Scope previous = Scope::unusable;  // of the server that redirected us here
 };
 
-Task<error_code> connect_one(std::shared_ptr<tcp::socket> socket, Endpoint endpoint) {
+Task<error_code> connect_once(std::shared_ptr<tcp::socket> socket, Endpoint endpoint) {
   const auto [ec] = co_await socket->async_connect(endpoint, kAsTuple);
   co_return ec;
 }
 
-// Connects to the first of the host's addresses that answers, of those that the policy allows.
-Task<Result<std::shared_ptr<tcp::socket>>> connect(Clock& clock, Hop hop) {
+// The addresses of the URL's host that the policy allows.
+Task<Result<std::vector<Endpoint>>> allowed_addresses(Hop hop) {
   auto addresses = co_await resolve(hop.url.host, hop.url.port, hop.url.host_is_address);
   if (!addresses) co_return addresses.error();
   std::erase_if(*addresses, [&hop](const Endpoint& endpoint) {
@@ -192,62 +212,68 @@ Task<Result<std::shared_ptr<tcp::socket>>> connect(Clock& clock, Hop hop) {
   });
   if (addresses->empty()) co_return NetErrc::refused_address;
   if (addresses->size() > kMaxHostAddresses) addresses->resize(kMaxHostAddresses);
-  const auto executor = co_await asio::this_coro::executor;
-  error_code last;
-  for (const Endpoint& endpoint : *addresses) {
-    auto socket = std::make_shared<tcp::socket>(executor);
-    // The last one may use all that is left of the deadline.
-    const bool is_last = &endpoint == &addresses->back();
-    auto attempt = within(clock, is_last ? kHttpDeadline : kConnectTimeout,
-                          connect_one(socket, normalised(endpoint)));
-    const std::optional<error_code> ec = co_await std::move(attempt);
-    if (ec && !*ec) co_return socket;
-    last = ec ? *ec : error_code(NetErrc::timed_out);
-  }
-  co_return last;
+  co_return std::move(*addresses);
 }
 
 // ---- One request
 
+constexpr std::size_t kReadSize = 16 * 1024;  // four times the usual reply
+
 struct RawReply {
-  http::response<http::string_body> message;
+  Message message;
   asio::ip::address remote;
 };
 
-error_code explained(error_code ec) {
-  if (ec == http::error::body_limit || ec == http::error::header_limit ||
-      ec == http::error::buffer_overflow) {
-    return NetErrc::too_large;
-  }
-  const bool cut = ec == asio::error::eof || ec == asio::ssl::error::stream_truncated;
-  const bool http_error = ec.category() == make_error_code(http::error::end_of_stream).category();
-  return cut || http_error ? error_code(NetErrc::malformed_reply) : ec;
+error_code explained(error_code ec) {  // of Beast's parser
+  const bool limit = ec == http::error::body_limit || ec == http::error::header_limit ||
+                     ec == http::error::buffer_overflow;
+  return limit ? NetErrc::too_large : NetErrc::malformed_reply;
 }
 
-template <class Stream>
-Task<Result<http::response<http::string_body>>> exchange(Stream& stream, HttpUrl url,
-                                                         std::size_t max_body) {
+std::string request_text(const HttpUrl& url) {
   http::request<http::empty_body> request(http::verb::get, url.target, 11);
   request.set(http::field::host, url.authority());
   request.set(http::field::user_agent, "swarmfs/" SWARMFS_VERSION);
   request.set(http::field::accept_encoding, "gzip");
   request.set(http::field::connection, "close");
   if (!url.authorization.empty()) request.set(http::field::authorization, url.authorization);
-  const auto [write_error, written] = co_await http::async_write(stream, request, kAsTuple);
-  if (write_error) co_return explained(write_error);
+  std::ostringstream text;
+  text << request;
+  return text.str();
+}
+
+// Reads and parses in a loop of our own: Beast's composed reads do not notice a cancellation that
+// comes between two of their steps, and a fast sender never leaves one waiting.
+template <class Stream>
+Task<Result<Message>> exchange(Stream& stream, HttpUrl url, std::size_t max_body) {
+  const std::string request = request_text(url);
+  const auto text = asio::buffer(request);
+  const auto [write_error, written] = co_await asio::async_write(stream, text, kAsTuple);
+  if (write_error) co_return write_error;
 
   http::response_parser<http::string_body> parser;
   parser.header_limit(kMaxHttpHeaders);
   parser.body_limit(max_body);
-  boost::beast::flat_buffer buffer(2 * kMaxHttpHeaders);  // room for all headers and a read beyond
-  auto [read_error, size] = co_await http::async_read(stream, buffer, parser, kAsTuple);
-  if (read_error == asio::ssl::error::stream_truncated && parser.got_some()) {
+  parser.eager(true);
+  boost::beast::flat_buffer buffer(2 * kMaxHttpHeaders);  // all headers, and a read beyond
+  error_code ec;
+  while (!parser.is_done()) {
+    if (buffer.size() == buffer.max_size()) co_return NetErrc::too_large;
+    const auto space =
+        buffer.prepare(std::min<std::size_t>(kReadSize, buffer.max_size() - buffer.size()));
+    const auto [read_error, size] = co_await stream.async_read_some(space, kAsTuple);
+    buffer.commit(size);
     // Many servers close without the TLS goodbye. Where the length says that all is there, it is;
     // where only the goodbye could say so, the bencoding of the body has to.
-    parser.put_eof(read_error);
+    if (read_error == asio::error::eof || read_error == asio::ssl::error::stream_truncated) {
+      if (parser.got_some()) parser.put_eof(ec);
+      if (ec || !parser.is_done()) co_return NetErrc::malformed_reply;
+      break;
+    }
+    if (read_error) co_return read_error;
+    buffer.consume(parser.put(buffer.data(), ec));
+    if (ec && ec != http::error::need_more) co_return explained(ec);
   }
-  if (read_error) co_return explained(read_error);
-  if (!parser.is_done()) co_return NetErrc::malformed_reply;
   co_return parser.release();
 }
 
@@ -264,8 +290,8 @@ asio::ssl::context& tls_context() {
   return context;
 }
 
-Task<Result<http::response<http::string_body>>> exchange_tls(std::shared_ptr<tcp::socket> socket,
-                                                             HttpUrl url, std::size_t max_body) {
+Task<Result<Message>> exchange_tls(std::shared_ptr<tcp::socket> socket, HttpUrl url,
+                                   std::size_t max_body) {
   asio::ssl::stream<tcp::socket&> stream(*socket, tls_context());
   stream.set_verify_callback(asio::ssl::host_name_verification(url.host));
   // Not for addresses, RFC 6066 section 3. The macro casts away a const.
@@ -278,14 +304,22 @@ Task<Result<http::response<http::string_body>>> exchange_tls(std::shared_ptr<tcp
   co_return co_await exchange(stream, url, max_body);
 }
 
-Task<Result<RawReply>> fetch(Clock& clock, Hop hop, std::size_t max_body) {
-  const auto socket = co_await connect(clock, hop);
-  if (!socket) co_return socket.error();
+Task<Result<Message>> exchange_plain(std::shared_ptr<tcp::socket> socket, HttpUrl url,
+                                     std::size_t max_body) {
+  co_return co_await exchange(*socket, std::move(url), max_body);
+}
+
+Task<Result<RawReply>> fetch(Clock& clock, std::shared_ptr<tcp::socket> socket, Hop hop,
+                             std::size_t max_body) {
+  const auto addresses = co_await allowed_addresses(hop);
+  if (!addresses) co_return addresses.error();
+  if (const error_code ec = co_await connect_to_first(clock, socket, *addresses)) co_return ec;
   error_code ec;
-  const Endpoint remote = (*socket)->remote_endpoint(ec);
+  const Endpoint remote = socket->remote_endpoint(ec);
   if (ec) co_return ec;
-  auto message = hop.url.tls ? co_await exchange_tls(*socket, hop.url, max_body)
-                             : co_await exchange(**socket, hop.url, max_body);
+  auto exchanged = hop.url.tls ? exchange_tls(socket, hop.url, max_body)
+                               : exchange_plain(socket, hop.url, max_body);
+  auto message = co_await std::move(exchanged);  // GCC 12 destroys a co_await inside ?: twice
   if (!message) co_return message.error();
   RawReply reply{std::move(*message), remote.address()};
   co_return reply;
@@ -317,7 +351,7 @@ error_code follow_location(urls::url& base, std::string_view location) {
   return {};
 }
 
-Result<std::string> decoded_body(http::response<http::string_body>& message, std::size_t max_size) {
+Result<std::string> decoded_body(Message& message, std::size_t max_size) {
   const std::string_view encoding = message[http::field::content_encoding];
   std::string& body = message.body();
   const bool is_gzip = body.size() >= 2 && body[0] == '\x1f' && body[1] == '\x8b';
@@ -328,7 +362,8 @@ Result<std::string> decoded_body(http::response<http::string_body>& message, std
   return std::move(body);
 }
 
-Task<Result<HttpReply>> get_following_redirects(Clock& clock, HttpRequest request) {
+Task<Result<HttpReply>> get_following_redirects(Clock& clock, std::shared_ptr<tcp::socket> socket,
+                                                HttpRequest request) {
   const auto parsed = urls::parse_uri(request.url);
   if (!parsed) co_return NetErrc::bad_url;
   urls::url place = *parsed;
@@ -336,7 +371,7 @@ Task<Result<HttpReply>> get_following_redirects(Clock& clock, HttpRequest reques
   if (!first) co_return first.error();
   Hop hop{*first, request.source, request.allow_local, Scope::unusable};
   for (int redirects = 0;; ++redirects) {
-    auto reply = co_await fetch(clock, hop, request.max_body);
+    auto reply = co_await fetch(clock, socket, hop, request.max_body);
     if (!reply) co_return reply.error();
     if (!is_redirect(reply->message.result())) {
       auto body = decoded_body(reply->message, request.max_body);
@@ -377,10 +412,29 @@ Result<HttpUrl> parse_http_url(std::string_view url) {
   return to_http_url(*parsed);
 }
 
+Task<error_code> connect_to_first(Clock& clock, std::shared_ptr<tcp::socket> socket,
+                                  std::vector<Endpoint> endpoints) {
+  error_code last = asio::error::host_not_found;
+  for (const Endpoint& endpoint : endpoints) {
+    error_code ignored;
+    socket->close(ignored);
+    auto attempt = connect_once(socket, normalised(endpoint));
+    // The last one may use all that is left of the deadline.
+    if (&endpoint == &endpoints.back()) co_return co_await std::move(attempt);
+    auto bounded = within(clock, kConnectTimeout, std::move(attempt));
+    const std::optional<error_code> ec = co_await std::move(bounded);
+    if (ec && !*ec) co_return error_code();
+    last = ec ? *ec : error_code(NetErrc::timed_out);
+  }
+  co_return last;
+}
+
 Task<Result<HttpReply>> http_get(Clock& clock, HttpRequest request) {
+  auto socket = std::make_shared<tcp::socket>(co_await asio::this_coro::executor);
   const Duration deadline = request.deadline;
-  auto whole = within(clock, deadline, get_following_redirects(clock, std::move(request)));
-  auto reply = co_await std::move(whole);
+  auto get = get_following_redirects(clock, socket, std::move(request));
+  auto bounded = within(clock, deadline, std::move(get), socket);
+  auto reply = co_await std::move(bounded);
   if (!reply) co_return NetErrc::timed_out;
   co_return std::move(*reply);
 }

@@ -7,11 +7,13 @@
 // 200 is not an error. Lifetime: cancellable at any point; the Clock must outlive the call. A name
 // lookup that was given up ends in the background.
 #pragma once
-#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "net/clock.h"
 #include "net/connect_policy.h"
@@ -61,6 +63,11 @@ struct HttpReply {
   std::string body;          // inflated
   asio::ip::address remote;  // who answered, after redirects
 };
+
+// Connects to the first endpoint that answers; every one but the last gets kConnectTimeout.
+[[nodiscard]] Task<error_code> connect_to_first(Clock& clock,
+                                                std::shared_ptr<asio::ip::tcp::socket> socket,
+                                                std::vector<Endpoint> endpoints);
 
 [[nodiscard]] Task<Result<HttpReply>> http_get(Clock& clock, HttpRequest request);
 

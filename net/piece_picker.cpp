@@ -212,7 +212,7 @@ bool PiecePicker::make_room(std::size_t blocks, bool urgent) {
     const auto found = open_.find(w->piece);
     if (found != open_.end() && !found->second.complete()) drop(w->piece);
   }
-  return open_blocks_ + blocks <= limit;
+  return open_blocks_ + blocks <= limit || open_blocks_ == 0;
 }
 
 void PiecePicker::close_piece(PieceIndex piece) {
@@ -279,7 +279,7 @@ void PiecePicker::refresh_wanted() {
     if (wish.range.empty()) return;
     std::optional<PieceIndex> piece = layout_.piece_of(wish.range.begin);
     for (; piece && layout_.range(*piece).begin < wish.range.end; piece = layout_.next(*piece)) {
-      if (have_.test(*piece) || is_wanted(*piece)) continue;
+      if (have_.test(*piece) || is_wanted(*piece) || layout_.is_padding(*piece)) continue;
       wanted_mark_[piece->value()] = wanted_round_;
       const std::uint64_t begin = std::max(layout_.range(*piece).begin, wish.range.begin);
       const double seconds =

@@ -363,7 +363,7 @@ void Swarm::State::schedule_soon() {
 void Swarm::State::run_schedule() {
   schedule_posted = false;
   if (stopping) return;
-  const std::size_t pinned = kReservedBlocks + store.unwritten_blocks();
+  const std::size_t pinned = std::min(kReservedBlocks, pool.capacity() / 8) + store.unwritten_blocks();
   picker.limit_open_blocks(pool.capacity() > pinned ? pool.capacity() - pinned : 0);
   const TimePoint now = clock.now();
   std::vector<Connection*> touched;

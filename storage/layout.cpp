@@ -56,15 +56,14 @@ std::optional<BlockId> Layout::block_at(std::uint32_t index, std::uint32_t begin
   return id;
 }
 
-bool Layout::is_padding(BlockId id) const {
+bool Layout::is_padding(ByteRange bytes) const {
   if (pads_.empty()) return false;
-  const ByteRange block = range(id);
-  std::uint64_t at = block.begin;  // everything before `at` is padding
+  std::uint64_t at = bytes.begin;  // everything before `at` is padding
   auto pad =
       std::upper_bound(pads_.begin(), pads_.end(), at,
                        [](std::uint64_t offset, const ByteRange& r) { return offset < r.end; });
-  for (; pad != pads_.end() && pad->begin <= at && at < block.end; ++pad) at = pad->end;
-  return at >= block.end;
+  for (; pad != pads_.end() && pad->begin <= at && at < bytes.end; ++pad) at = pad->end;
+  return at >= bytes.end;
 }
 
 }  // namespace swarmfs::storage

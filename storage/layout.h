@@ -45,10 +45,12 @@ class Layout {
   [[nodiscard]] std::optional<BlockId> block_at(std::uint32_t index, std::uint32_t begin,
                                                 std::uint32_t length) const;
   // True when every byte of the block is padding: known to be zero, never requested.
-  [[nodiscard]] bool is_padding(BlockId id) const;
+  [[nodiscard]] bool is_padding(BlockId id) const { return is_padding(range(id)); }
+  [[nodiscard]] bool is_padding(PieceIndex piece) const { return !pads_.empty() && is_padding(range(piece)); }
   [[nodiscard]] const std::vector<ByteRange>& pads() const { return pads_; }
 
  private:
+  [[nodiscard]] bool is_padding(ByteRange bytes) const;
   std::uint64_t total_;
   std::uint32_t piece_length_;
   std::uint32_t piece_count_;

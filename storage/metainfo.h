@@ -4,6 +4,7 @@
 // Threads: immutable after parse. Memory: bounded by kMaxTorrentSize and the token limit. Errors:
 // StorageErrc, whose message says what is wrong with the file in words for a user.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -17,7 +18,21 @@
 
 namespace swarmfs::storage {
 
-// A visible file. Pad files (BEP 47) are not listed; their ranges are in Layout::pads().
+// Larger than any .torrent seen in the wild by a good margin; libtorrent refuses more than
+// 10,000,000 bytes.
+inline constexpr std::size_t kMaxTorrentSize = 10 * 1024 * 1024;
+// libtorrent's limits. One bit a piece makes a bitfield of 256 KiB, below the 1 MiB of a peer
+// message.
+inline constexpr std::uint32_t kMaxPieces = 2'097'152;
+inline constexpr std::int64_t kMaxPieceLength = 512 * 1024 * 1024 - 16 * 1024;
+inline constexpr std::int64_t kMaxFileLength = (std::int64_t{1} << 48) - 1;
+// Folders above a file, the torrent's own not counted.
+inline constexpr std::size_t kMaxFolderDepth = 100;
+// 9999-12-31: what comes later is milliseconds or nonsense.
+inline constexpr std::int64_t kMaxCreationDate = 253'402'300'799;
+
+// A visible file. Pad files (BEP 47) are not listed; their ranges are in Layout::pads(). Symbolic
+// links are not listed either: their targets are the torrent's to choose, and they have no bytes.
 struct FileEntry {
   std::vector<std::string> path;  // cleaned components, unique in their directory, without the
                                   // torrent's name; never empty
@@ -31,16 +46,16 @@ struct Metainfo {
   InfoHash info_hash;
   Layout layout;
   std::vector<Sha1Digest> piece_hashes;  // layout.piece_count() of them
-  std::vector<FileEntry> files;
+  std::vector<FileEntry> files = {};
   bool single_file = false;  // files[0].path == {name}
-  std::vector<std::vector<std::string>>
-      trackers;  // BEP 12 tiers of URLs; `announce` is a tier of its own if not in them
-  std::vector<std::string> web_seeds;                        // BEP 19 url-list
-  std::vector<std::pair<std::string, std::uint16_t>> nodes;  // BEP 5 host, port
-  bool is_private = false;                                   // BEP 27
-  std::optional<std::int64_t> creation_date;                 // Unix seconds
-  bool has_v2 = false;                // hybrid (BEP 52): served through its v1 half
-  std::vector<std::string> warnings;  // oddities that were accepted, one line each
+  std::vector<std::vector<std::string>> trackers =
+      {};  // BEP 12 tiers of URLs; `announce` is a last tier of its own if not in them
+  std::vector<std::string> web_seeds = {};                        // BEP 19 url-list
+  std::vector<std::pair<std::string, std::uint16_t>> nodes = {};  // BEP 5 host, port
+  bool is_private = false;                                        // BEP 27
+  std::optional<std::int64_t> creation_date = {};                 // Unix seconds
+  bool has_v2 = false;                     // hybrid (BEP 52): served through its v1 half
+  std::vector<std::string> warnings = {};  // oddities that were accepted, one line each
 };
 
 // Requires nothing of `bytes`. A v2-only torrent is StorageErrc::v2_only after its structure was

@@ -88,7 +88,7 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   Task<void> hash_job(std::shared_ptr<Buffered> b, std::uint32_t end);
   Task<void> write_behind(std::shared_ptr<Buffered> b);
   bool reclaim();
-  void drop(PieceIndex p);
+  bool make_padding(PieceIndex p);
   void lose(PieceIndex p);
   std::shared_ptr<std::byte> read_buffer(std::size_t size);
   void wake(PieceIndex p);
@@ -196,6 +196,16 @@ bool PieceStore::State::reclaim() {
 void PieceStore::State::lose(PieceIndex p) {
   set_state(p, PieceState::missing);
   if (lost) lost(p);
+}
+
+// A piece of nothing but padding is zeros, and is never fetched: it comes into being when it is read.
+bool PieceStore::State::make_padding(PieceIndex p) {
+  if (!parts.layout.is_padding(p) || state(p) != PieceState::missing) return false;
+  Buffered& b = open(p);
+  set_state(p, PieceState::complete);
+  set_state(p, PieceState::verified);
+  b.kept = kept.insert(kept.end(), p);
+  return true;
 }
 
 void PieceStore::State::wake(PieceIndex p) {
@@ -333,7 +343,7 @@ std::optional<ReadView> PieceStore::try_read(ByteRange range) {
   State::Assembly out;
   for (std::uint64_t at = range.begin; at < range.end;) {
     const PieceIndex piece = s.parts.layout.piece_of(at);
-    if (!s.verified.test(piece)) return std::nullopt;
+    if (!s.verified.test(piece) && !s.make_padding(piece)) return std::nullopt;
     const ByteRange part = s.parts.layout.range(piece).intersection({at, range.end});
     const auto found = s.memory.find(piece);
     if (found != s.memory.end()) {
@@ -369,7 +379,7 @@ Task<Result<ReadView>> PieceStore::read(ByteRange range) {
     std::optional<PieceIndex> absent;
     for (std::uint64_t at = range.begin; at < range.end && !absent;) {
       const PieceIndex piece = s->parts.layout.piece_of(at);
-      if (!s->verified.test(piece)) absent = piece;
+      if (!s->verified.test(piece) && !s->make_padding(piece)) absent = piece;
       at = s->parts.layout.range(piece).end;
     }
     if (absent) {

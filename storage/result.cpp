@@ -15,7 +15,7 @@ class StorageCategory final : public boost::system::error_category {
       case StorageErrc::closed:
         return "the mount is shutting down";
       case StorageErrc::bencode_truncated:
-        return "the bencoded data ends in the middle of a value";
+        return "the bencoded data ends in the middle of a value (is it cut short?)";
       case StorageErrc::bencode_syntax:
         return "this is not bencoded data";
       case StorageErrc::bencode_integer:

@@ -4,6 +4,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
 #include <boost/system/system_error.hpp>
 #include <cassert>
 #include <cstdio>
@@ -21,6 +22,8 @@ void require_no_bug(const std::exception_ptr& error) {
   if (!error) return;
   try {
     std::rethrow_exception(error);
+  } catch (const asio::multiple_exceptions& e) {  // both sides of `a || b`
+    return require_no_bug(e.first_exception());
   } catch (const boost::system::system_error& e) {
     if (e.code() == asio::error::operation_aborted) return;  // cancelled, as asked
     std::fprintf(stderr, "swarmfs: bug: a task ended with: %s\n", e.what());

@@ -1,0 +1,92 @@
+"""Trackers: opentracker from Debian, and a small one that says what a test tells it to."""
+import gzip
+import http.server
+import os
+import socket
+import threading
+import urllib.parse
+import urllib.request
+
+import libtorrent
+
+from harness import until
+from seeds import HOST, Seed, accepts
+
+
+class Opentracker(Seed):
+    """Debian's is built to serve listed info-hashes only."""
+
+    def __init__(self, case, *torrents):
+        folder = case.new_dir("opentracker")
+        os.chmod(folder, 0o755)  # it changes to the user nobody
+        with open(os.path.join(folder, "whitelist"), "w", encoding="ascii") as file:
+            file.writelines(torrent_hash.hex() + "\n" for torrent_hash in torrents)
+        process, port = self.try_ports(
+            case,
+            lambda port: case.start("opentracker", "-i", HOST, "-p", str(port), "-P", str(port), "-d", folder, "-w", "whitelist", cwd=folder),
+        )
+        super().__init__(case, process, port)
+        self.url = f"http://{self.address}/announce"
+
+    def seeds_of(self, info_hash):
+        """How many complete peers it knows, from its scrape page."""
+        with urllib.request.urlopen(f"http://{self.address}/scrape?info_hash={urllib.parse.quote(info_hash)}", timeout=5) as reply:
+            files = libtorrent.bdecode(reply.read())[b"files"]
+        return files.get(info_hash, {}).get(b"complete", 0)
+
+    def wait_for_seed(self, info_hash):
+        until(lambda: self.seeds_of(info_hash) > 0, "the seed to have announced itself", 30)
+
+
+class ScriptedTracker:
+    """An HTTP tracker. peers: "host:port"s it gives out. form: compact, dictionary, gzip, or a function from query to (status, body)."""
+
+    def __init__(self, case, peers=(), form="compact"):
+        self.peers, self.form = list(peers), form
+        self.announces, self.paths = [], []  # queries as dictionaries, and the paths asked for
+        tracker = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                path, _, query = self.path.partition("?")
+                tracker.paths.append(path)
+                tracker.announces.append({k: v[-1] for k, v in urllib.parse.parse_qs(query, encoding="latin-1").items()})
+                status, body, headers = tracker.reply(tracker.announces[-1])
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            def handle_error(self, *_):
+                pass  # a client that hangs up early is its own business
+
+        self.server = Server((HOST, 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        case.addCleanup(self.server.server_close)
+        case.addCleanup(self.server.shutdown)
+        self.port = self.server.server_address[1]
+        self.url = f"http://{HOST}:{self.port}/announce"
+
+    def reply(self, query):
+        if callable(self.form):
+            return (*self.form(query), {})
+        split = [peer.rsplit(":", 1) for peer in self.peers]
+        if self.form == "dictionary":
+            peers = [{b"peer id": b"-XX0000-" + b"0" * 12, b"ip": host.encode(), b"port": int(port)} for host, port in split]
+        else:
+            peers = b"".join(socket.inet_aton(host) + int(port).to_bytes(2, "big") for host, port in split)
+        body = libtorrent.bencode({b"interval": 1800, b"complete": len(split), b"incomplete": 0, b"peers": peers})
+        if self.form == "gzip":
+            return 200, gzip.compress(body), {"Content-Encoding": "gzip"}
+        return 200, body, {}
+
+    def events(self):
+        return [query.get("event", "") for query in self.announces]
