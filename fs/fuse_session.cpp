@@ -287,6 +287,12 @@ void answer_read(void* token, ReadRequest::Extents extents, error_code ec) {
   fuse_reply_iov(request, vectors, static_cast<int>(extents.size()));
 }
 
+bool read_in_background(void* token) {
+  return waits_elsewhere(fuse_req_ctx(static_cast<fuse_req_t>(token))->pid);
+}
+
+constexpr ReadRequest::Asker kKernel{answer_read, read_in_background};
+
 // Called inside libfuse, with its locks held: it must not answer, only note.
 void on_interrupt(fuse_req_t request, void* read) {
   State& s = state_of(request);
@@ -300,7 +306,7 @@ void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fus
   fuse_req_interrupt_func(request, on_interrupt, reinterpret_cast<void*>(id));
   const bool direct = (info->flags & O_DIRECT) != 0;
   s.fs.read(info->fh, static_cast<std::uint64_t>(offset), size, direct,
-            ReadRequest(id, request, answer_read));
+            ReadRequest(id, request, kKernel));
 }
 
 void on_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {

@@ -115,6 +115,32 @@ Reader read_reader(int pid) {
   return ::kill(pid, 0) != 0 && errno == ESRCH ? Reader::leaves : Reader::unknown;
 }
 
+bool is_exiting(std::string_view stat_text) {
+  constexpr std::uint64_t kExiting = 0x4;  // PF_EXITING, linux/sched.h
+  // The second field, the name in brackets, may hold blanks and brackets; flags is the ninth.
+  const std::size_t name_end = stat_text.rfind(") ");
+  if (name_end == std::string_view::npos) return false;
+  const std::vector<std::string_view> words = split(stat_text.substr(name_end + 2), ' ');
+  if (words.size() < 7) return false;
+  std::uint64_t flags = 0;
+  const std::string_view digits = words[6];
+  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), flags);
+  return ec == std::errc() && (flags & kExiting) != 0;
+}
+
+bool is_page_wait(std::string_view wchan_text) {
+  // The second one is what kernels before 5.16 call it.
+  return wchan_text == "folio_wait_bit_common" || wchan_text == "wait_on_page_bit_common";
+}
+
+bool waits_elsewhere(int tid) {
+  if (tid <= 0) return false;  // of another pid namespace
+  const std::string directory = "/proc/" + std::to_string(tid);
+  const std::optional<std::string> stat = read_text(directory + "/stat");
+  if (!stat) return ::kill(tid, 0) != 0 && errno == ESRCH;
+  return is_exiting(*stat) || is_page_wait(read_text(directory + "/wchan").value_or(""));
+}
+
 std::optional<std::chrono::seconds> read_request_timeout() {
   std::optional<std::chrono::seconds> shortest;
   for (const char* const name : {"default_request_timeout", "max_request_timeout"}) {

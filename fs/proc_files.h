@@ -31,6 +31,14 @@ enum class Reader {
 [[nodiscard]] Reader judge_reader(std::string_view status_text);
 [[nodiscard]] Reader read_reader(int pid);
 
+// True when it is certain that thread `tid` does not wait in a synchronous FUSE request: it is
+// gone, on its way out, or asleep until a page of the page cache is filled (by readahead, its own
+// or another's).
+[[nodiscard]] bool waits_elsewhere(int tid);
+// The two parts of it: /proc/TID/stat has PF_EXITING; /proc/TID/wchan is the wait for a page.
+[[nodiscard]] bool is_exiting(std::string_view stat_text);
+[[nodiscard]] bool is_page_wait(std::string_view wchan_text);
+
 // After this long the kernel aborts the whole mount for one unanswered request; empty: never (the
 // default). The shorter of fs.fuse.default_request_timeout and fs.fuse.max_request_timeout (6.15+).
 [[nodiscard]] std::optional<std::chrono::seconds> read_request_timeout();

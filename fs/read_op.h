@@ -29,18 +29,29 @@ using ReadId =
 // FsErrc::interrupted. Costs no allocation.
 class ReadRequest {
  public:
-  // On success `ec` is clear and `extents` are the bytes, valid during the call only.
   using Extents = std::span<const std::span<const std::byte>>;
-  using Answer = void (*)(void* token, Extents extents, error_code ec);
+  // Whoever speaks to the kernel. One constant object for all requests.
+  struct Asker {
+    // On success `ec` is clear and `extents` are the bytes, valid during the call only.
+    void (*answer)(void* token, Extents extents, error_code ec);
+    // True when it is certain that the thread that caused this READ does not wait for this very
+    // answer: the kernel then takes an error for a failed readahead, and asks again for what is
+    // needed.
+    bool (*in_background)(void* token);
+  };
 
-  ReadRequest(ReadId id, void* token, Answer once) : id_(id), token_(token), answer_(once) {}
+  ReadRequest(ReadId id, void* token, const Asker& asker)
+      : id_(id), token_(token), asker_(&asker) {}
   ReadRequest(ReadRequest&& other) noexcept
-      : id_(other.id_), token_(other.token_), answer_(std::exchange(other.answer_, nullptr)) {}
+      : id_(other.id_), token_(other.token_), asker_(std::exchange(other.asker_, nullptr)) {}
   ReadRequest& operator=(ReadRequest&&) = delete;
   ~ReadRequest() { answer({}, FsErrc::interrupted); }
 
   [[nodiscard]] ReadId id() const { return id_; }
-  [[nodiscard]] bool answered() const { return answer_ == nullptr; }
+  [[nodiscard]] bool answered() const { return asker_ == nullptr; }
+  [[nodiscard]] bool in_background() const {
+    return asker_ != nullptr && asker_->in_background(token_);
+  }
 
   // `exact`: what the file's size promises for this READ. The kernel takes a shorter reply for the
   // end of the file and shrinks it for everybody, so any other length is answered with an error.
@@ -49,18 +60,25 @@ class ReadRequest {
 
  private:
   void answer(Extents extents, error_code ec) {
-    if (const Answer once = std::exchange(answer_, nullptr)) once(token_, extents, ec);
+    if (const Asker* const once = std::exchange(asker_, nullptr)) once->answer(token_, extents, ec);
   }
   ReadId id_;
   void* token_;
-  Answer answer_;  // null: answered
+  const Asker* asker_;  // null: answered
 };
 
 // A READ whose bytes are not there yet.
 struct HeldRead
     : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
-  HeldRead(ReadRequest r, storage::ByteRange where, net::Demand wish, bool pages)
-      : request(std::move(r)), range(where), demand(std::move(wish)), several_pages(pages) {}
+  // What an error would mean, other than to end the wait of a reader on a signal.
+  enum class Error : std::uint8_t {
+    unseen,  // buffered and of several pages: the kernel asks again for the page that is needed
+    unseen_in_background,  // a page: so too if it is readahead; else the reader sees the error
+    seen,                  // O_DIRECT
+  };
+
+  HeldRead(ReadRequest r, storage::ByteRange where, net::Demand wish, Error e, net::TimePoint now)
+      : request(std::move(r)), range(where), demand(std::move(wish)), error(e), since(now) {}
   ~HeldRead() { answer(FsErrc::interrupted); }
   HeldRead(const HeldRead&) = delete;
   HeldRead& operator=(const HeldRead&) = delete;
@@ -69,13 +87,17 @@ struct HeldRead
   // ends by itself or is cancelled.
   void answer(const storage::ReadView& bytes);
   void answer(error_code ec);
+  // True when an error now is certain to reach no reader.
+  [[nodiscard]] bool may_fail() const {
+    return error == Error::unseen ||
+           (error == Error::unseen_in_background && request.in_background());
+  }
 
   ReadRequest request;
   storage::ByteRange range;  // torrent offsets
   net::Demand demand;
-  // Buffered and longer than a page: after an error the kernel asks for single pages, and no reader
-  // sees it (measured: 6.18).
-  bool several_pages;
+  Error error;
+  net::TimePoint since;
   std::optional<net::Timer> deadline;
   std::function<void()> on_answer;  // called once, just before the answer goes out
   std::uint64_t task = 0;           // in TorrentFs's TaskGroup

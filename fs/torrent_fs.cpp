@@ -9,10 +9,10 @@
 namespace swarmfs::fs {
 namespace {
 
-// A READ of several pages that waits longer than this is given up; the kernel then asks for the one
-// page its reader needs, in a way that a signal can interrupt. A reader that handles ^C itself is
-// thus free after at most this long. Not shorter: most reads of a live swarm end within it, and
-// each one that is given up costs 32 small READs later.
+// A READ that waits longer than this is given up where no reader sees it; the kernel then asks for
+// the one page its reader needs, in a way that a signal can interrupt. A reader that handles ^C
+// itself is thus free after at most this long. Not shorter: most reads of a live swarm end within
+// it, and each one that is given up costs 32 small READs later.
 constexpr net::Duration kGrace = std::chrono::milliseconds(700);
 
 // A READ from the disk while the mount is going away; longer than any disk needs.
@@ -193,43 +193,57 @@ void TorrentFs::read(Handle handle, std::uint64_t offset, std::uint64_t size, bo
 
 void TorrentFs::hold(OpenFile& file, storage::ByteRange range, bool direct, ReadRequest request) {
   const ReadId id = request.id();
-  const bool several_pages = !direct && range.size() > page_size_;
+  // What is part of a READ that was given up is probably the kernel asking again, and waiting; with
+  // large folios that can be more than a page.
+  const bool readahead = range.size() > page_size_ && !file.asked_before(range);
+  const HeldRead::Error error = direct      ? HeldRead::Error::seen
+                                : readahead ? HeldRead::Error::unseen
+                                            : HeldRead::Error::unseen_in_background;
   net::Demand demand = parts_.want({range, net::Urgency::now, 0});
-  auto owned =
-      std::make_unique<HeldRead>(std::move(request), range, std::move(demand), several_pages);
+  auto owned = std::make_unique<HeldRead>(std::move(request), range, std::move(demand), error,
+                                          parts_.clock.now());
   HeldRead& read = *owned;
-  // A kernel with large folios asks again for more than a page; that one is the reader's own error.
-  set_deadline(file, read, several_pages && !file.asked_before(range));
   held_.emplace(id, &read);
   file.hold(read);
   read.on_answer = [this, id, &file] {
     held_.erase(id);
     file.on_answered();
   };
+  // The file stays while it has held READs.
+  read.deadline.emplace(parts_.clock, [this, &file, &read] { on_deadline(file, read); });
+  set_deadline(read, kGrace);
   const std::uint64_t task = tasks_.spawn(read_op(std::move(owned), parts_.store));
   // It may have ended inside spawn(); `read` is gone then.
   if (held_.contains(id)) read.task = task;
 }
 
-void TorrentFs::set_deadline(OpenFile& file, HeldRead& read, bool may_give_up) {
+std::optional<net::Duration> TorrentFs::patience() const {
   std::optional<net::Duration> patience = parts_.options.soft_timeout;
   const auto at_most = [&patience](net::Duration d) {
     patience = std::min(patience.value_or(d), d);
   };
   if (hold_limit_) at_most(*hold_limit_);
   if (draining_) at_most(kDrainHold);
-  error_code why = FsErrc::timed_out;
-  if (may_give_up && (!patience || kGrace < *patience)) {
-    patience = kGrace;
-    why = FsErrc::ask_again;
+  return patience;
+}
+
+// Looks at the READ when it has waited for `waited`, or has used up its time.
+void TorrentFs::set_deadline(HeldRead& read, net::Duration waited) {
+  read.deadline->arm(read.since + std::min(waited, patience().value_or(waited)));
+}
+
+void TorrentFs::on_deadline(OpenFile& file, HeldRead& read) {
+  const net::Duration waited = parts_.clock.now() - read.since;
+  if (waited >= kGrace && read.may_fail()) {
+    file.linger(read);
+    return fail(read, FsErrc::ask_again);
   }
-  if (!patience) return;
-  // The file stays while it has held READs.
-  read.deadline.emplace(parts_.clock, [this, &file, &read, why] {
-    if (why == FsErrc::ask_again) file.linger(read);
-    fail(read, why);
-  });
-  read.deadline->arm(parts_.clock.now() + *patience);
+  if (const auto limit = patience(); limit && waited >= *limit) {
+    return fail(read, FsErrc::timed_out);
+  }
+  // Whether a page is readahead was not certain, and may be later.
+  if (read.error != HeldRead::Error::seen || patience())
+    set_deadline(read, std::max(kGrace, 2 * waited));
 }
 
 void TorrentFs::fail(HeldRead& read, error_code ec) {
@@ -249,7 +263,7 @@ void TorrentFs::flush(Handle handle) {
   file->withdraw();
   for (auto at = file->held().begin(); at != file->held().end();) {
     HeldRead& read = *at++;  // leaves the list when it is answered
-    if (read.several_pages) fail(read, FsErrc::flushed);
+    if (read.may_fail()) fail(read, FsErrc::flushed);
   }
 }
 

@@ -133,7 +133,9 @@ class TorrentFs {
   [[nodiscard]] Entry entry(Inode inode) const;
   [[nodiscard]] bool is_there(storage::ByteRange range) const;
   void hold(OpenFile& file, storage::ByteRange range, bool direct, ReadRequest request);
-  void set_deadline(OpenFile& file, HeldRead& read, bool may_give_up);
+  [[nodiscard]] std::optional<net::Duration> patience() const;
+  void set_deadline(HeldRead& read, net::Duration waited);
+  void on_deadline(OpenFile& file, HeldRead& read);
   void fail(HeldRead& read, error_code ec);
 
   Parts parts_;

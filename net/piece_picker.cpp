@@ -303,6 +303,12 @@ void PiecePicker::refresh_wanted() {
 // -- decisions
 
 std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
+  // What was cancelled since the last call may have come all the same.
+  std::erase_if(orders_, [this](const Order& order) {
+    if (order.kind != Order::Kind::cancel) return false;
+    const auto found = peers_.find(order.peer);
+    return found == peers_.end() || !found->second.model.awaits_cancel(order.block);
+  });
   if (wanted_changed_) {
     refresh_wanted();
     cancel_unwanted();

@@ -48,8 +48,8 @@ struct Metainfo {
   std::vector<Sha1Digest> piece_hashes;  // layout.piece_count() of them
   std::vector<FileEntry> files = {};
   bool single_file = false;  // files[0].path == {name}
-  std::vector<std::vector<std::string>> trackers =
-      {};  // BEP 12 tiers of URLs; `announce` is a last tier of its own if not in them
+  // BEP 12 tiers of URLs; `announce` is a last tier of its own if not in them.
+  std::vector<std::vector<std::string>> trackers = {};
   std::vector<std::string> web_seeds = {};                        // BEP 19 url-list
   std::vector<std::pair<std::string, std::uint16_t>> nodes = {};  // BEP 5 host, port
   bool is_private = false;                                        // BEP 27

@@ -151,7 +151,12 @@ class NeverFrozen(Blocked):
 
     def test_killing_a_reader_in_a_page_fault(self):
         mount = self.mounted()
-        code = "import mmap, sys; m = mmap.mmap(open(sys.argv[1], 'rb').fileno(), 0, prot=mmap.PROT_READ); print('x', flush=True); m[5000000]"
+        code = (
+            "import mmap, sys\n"
+            "with open(sys.argv[1], 'rb') as file: memory = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
+            "print('mapped', flush=True)\n"
+            "memory[5000000]\n"
+        )
         reader = self.start(sys.executable, "-c", code, self.absent, stdout=subprocess.PIPE)
         reader.stdout.readline()
         until(lambda: sleeping_in_kernel(reader.pid), "the page fault")

@@ -147,7 +147,8 @@ class Patterns(Case):
             sys.executable,
             "-c",
             "import mmap, sys\n"
-            "shown, source = (mmap.mmap(open(p, 'rb').fileno(), 0, prot=mmap.PROT_READ) for p in sys.argv[1:])\n"
+            "files = [open(path, 'rb') for path in sys.argv[1:]]\n"
+            "shown, source = (mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) for file in files)\n"
             "assert len(shown) == len(source)\n"
             "for at in [*range(0, len(source), 999_983), len(source) - 1]:\n"
             "    assert shown[at] == source[at], at\n"

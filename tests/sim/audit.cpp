@@ -59,6 +59,12 @@ std::size_t Ledger::outstanding() const {
   return total;
 }
 
+std::string Ledger::describe(std::uint32_t piece) const {
+  std::string text;
+  for (const StreamAudit* stream : streams_) text += stream->describe(piece);
+  return text;
+}
+
 void Ledger::on_block(std::uint32_t index, std::uint32_t begin, std::span<const std::byte> data) {
   const std::uint64_t offset = std::uint64_t{index} * truth_.layout().piece_length() + begin;
   received_ += data.size();
@@ -89,6 +95,14 @@ StreamAudit::StreamAudit(Ledger& ledger, Endpoint remote, std::uint32_t number)
 void StreamAudit::require(bool holds, const std::string& what) {
   if (holds) return;
   ledger_.violation("stream " + std::to_string(number_) + " to " + remote_.address().to_string() + ": " + what);
+}
+
+std::string StreamAudit::describe(std::uint32_t piece) const {
+  if (closed_ || !pieces_[piece]) return {};
+  const auto of_piece = [piece](const Key& key) { return key[0] == piece; };
+  const auto asked = std::count_if(asked_.begin(), asked_.end(), of_piece);
+  return "\n      " + remote_.address().to_string() + (choked_ ? ", choked" : "") + ": " + std::to_string(asked) +
+         " of its blocks asked, " + std::to_string(asked_.size()) + " requests in all";
 }
 
 void StreamAudit::on_close() {
@@ -155,10 +169,14 @@ void StreamAudit::heard_block(std::span<const std::byte> body) {
   if (body.size() < 8) return;
   const std::span<const std::byte> data = body.subspan(8);
   const Key key{wire::get_u32(body, 0), wire::get_u32(body, 4), static_cast<std::uint32_t>(data.size())};
-  const bool was_asked = asked_.erase(key) > 0;
+  // Asked, cancelled and asked again: the older request is answered first (BEP 6: each is). A peer without the fast
+  // extension need not answer a cancelled one, so there the block may be the answer to either.
   const auto cancelled = cancelled_.find(key);
-  if (!was_asked && cancelled == cancelled_.end()) return;  // nobody asked: not the engine's traffic
-  if (!was_asked && --cancelled->second == 0) cancelled_.erase(cancelled);
+  const bool was_cancelled = cancelled != cancelled_.end();
+  if (was_cancelled && --cancelled->second == 0) cancelled_.erase(cancelled);
+  const bool was_asked = (!was_cancelled || !(fast_offered_ && fast_heard_)) && asked_.erase(key) > 0;
+  if (was_asked && was_cancelled) unclear_.insert(key);
+  if (!was_asked && !was_cancelled) return;  // nobody asked: not the engine's traffic
   ledger_.on_block(key[0], key[1], data);
 }
 
@@ -221,7 +239,7 @@ void StreamAudit::said_request(const Key& key) {
 
 void StreamAudit::said_cancel(const Key& key) {
   ++ledger_.cancels_;
-  require(asked_.erase(key) > 0, "cancelled " + name(key) + ", which was not asked for");
+  require(asked_.erase(key) > 0 || unclear_.contains(key), "cancelled " + name(key) + ", which was not asked for");
   ++cancelled_[key];
 }
 

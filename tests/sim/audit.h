@@ -46,6 +46,8 @@ class Ledger {
   [[nodiscard]] std::uint64_t cancels() const { return cancels_; }
   // Requests on open streams that were neither answered nor cancelled.
   [[nodiscard]] std::size_t outstanding() const;
+  // Who could deliver the piece and what is asked of them, for a report.
+  [[nodiscard]] std::string describe(std::uint32_t piece) const;
 
  private:
   friend class StreamAudit;
@@ -74,6 +76,8 @@ class StreamAudit final : public Tap {
   void on_write(std::span<const std::byte> bytes) override;
   void on_close() override;
   [[nodiscard]] std::size_t outstanding() const { return closed_ ? 0 : asked_.size(); }
+  // One line: what it has to say about the piece.
+  [[nodiscard]] std::string describe(std::uint32_t piece) const;
 
  private:
   using Key = std::array<std::uint32_t, 3>;  // index, begin, length
@@ -99,6 +103,7 @@ class StreamAudit final : public Tap {
   std::set<std::uint32_t> allowed_fast_;
   std::set<Key> asked_;
   std::map<Key, int> cancelled_;
+  std::set<Key> unclear_;  // the engine may take the last answer for that of the cancelled request
 };
 
 }  // namespace swarmfs::sim

@@ -134,9 +134,10 @@ WorldSpec random_swarm(std::uint64_t seed) {
   for (std::uint64_t i = 0; i < readers; ++i) spec.readers.push_back(random_reader(rng, spec.total));
   if (rng.chance(0.4)) spec.line_rate = rng.real(1e6, 12.5e6);
   if (rng.chance(0.7)) spec.disk = random_disk(rng);
-  // Room for what may be open at once: a piece for each reader and its next one, and a few blocks on each connection.
+  // Room for what may be open at once: a piece for each reader and its next one, beside what the swarm never promises to
+  // open pieces (8 MiB, its kReservedBlocks).
   const std::uint64_t blocks_per_piece = (spec.piece_length + 16 * kKiB - 1) / (16 * kKiB);
-  const std::uint64_t least = 2 * (readers + 1) * blocks_per_piece + 8 * spec.peers.size() + 64;
+  const std::uint64_t least = 2 * (readers + 1) * blocks_per_piece + 512 + 16;
   spec.pool_blocks = static_cast<std::size_t>(rng.chance(0.3) ? least : 4096);
   if (rng.chance(0.5)) spec.warm_up = rng.duration(0s, 3s);
   return spec;

@@ -108,6 +108,23 @@ void World::read_all() {
   took_ = loop_.clock().now() - began;
 }
 
+std::string World::what_is_missing(storage::ByteRange range) const {
+  const storage::Layout& layout = truth_.layout();
+  std::string text;
+  for (auto p = std::optional(layout.piece_of(range.begin)); p && layout.range(*p).begin < range.end; p = layout.next(*p)) {
+    if (store_->verified().test(*p)) continue;
+    std::uint32_t there = 0, pads = 0;
+    for (std::uint32_t b = 0; b < layout.block_count(*p); ++b) {
+      there += store_->has_block({*p, b}) ? 1 : 0;
+      pads += layout.is_padding({*p, b}) ? 1 : 0;
+    }
+    text += "\n    piece " + std::to_string(p->value()) + " is not verified: " + std::to_string(there) + " of " +
+            std::to_string(layout.block_count(*p)) + " blocks are there (" + std::to_string(pads) + " are padding)" +
+            ledger_.describe(p->value());
+  }
+  return text;
+}
+
 void World::check_reads() {
   const TimePoint now = loop_.clock().now();
   for (std::size_t r = 0; r < readers_.size(); ++r) {
@@ -117,7 +134,8 @@ void World::check_reads() {
       if (waited <= spec_.read_bound && (read.took || readers_[r]->done())) continue;
       ledger_.violation("reader " + std::to_string(r) + "'s read of [" + std::to_string(read.range.begin) + ", " +
                         std::to_string(read.range.end) + ") from " + std::to_string(to_ms(read.began - loop_.start())) +
-                        " ms " + (read.took ? "took " : "still waits after ") + std::to_string(to_ms(waited)) + " ms");
+                        " ms " + (read.took ? "took " : "still waits after ") + std::to_string(to_ms(waited)) + " ms" +
+                        (read.took ? "" : what_is_missing(read.range)));
     }
   }
 }

@@ -64,6 +64,7 @@ class World {
   void add_peers();
   void read_all();
   void check_reads();
+  [[nodiscard]] std::string what_is_missing(storage::ByteRange range) const;
   void shut_down();
   [[nodiscard]] static Task<void> stop(World& world, bool& stopped);
 

@@ -68,16 +68,31 @@ TEST(ProcFiles, SaysWhenItCannotTell) {
   EXPECT_EQ(read_reader(0), Reader::unknown);
 }
 
+TEST(ProcFiles, TellsWaitingForAPageFromWaitingForUs) {
+  EXPECT_TRUE(is_page_wait("folio_wait_bit_common"));
+  EXPECT_FALSE(is_page_wait("request_wait_answer"));
+  EXPECT_FALSE(is_page_wait("0"));
+  EXPECT_FALSE(is_page_wait(""));
+  EXPECT_TRUE(is_exiting("12 (a) b) (c) S 1 12 12 0 -1 4194308 90 0 0"));
+  EXPECT_FALSE(is_exiting("12 (dd) S 1 12 12 0 -1 4194304 90 0 0"));
+  EXPECT_FALSE(is_exiting("12 (dd) S 1"));
+  EXPECT_FALSE(is_exiting(""));
+}
+
 TEST(ProcFiles, SeesRealProcesses) {
   EXPECT_EQ(read_reader(::getpid()), Reader::stays);
+  EXPECT_FALSE(waits_elsewhere(::getpid()));
+  EXPECT_FALSE(waits_elsewhere(0));
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) ::_exit(0);
   siginfo_t info = {};
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
   EXPECT_EQ(read_reader(child), Reader::leaves) << "a zombie";
+  EXPECT_TRUE(waits_elsewhere(child));
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
   EXPECT_EQ(read_reader(child), Reader::leaves) << "gone";
+  EXPECT_TRUE(waits_elsewhere(child));
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ struct Outcome {
   int answers = 0;
   error_code ec;
   std::string bytes;
+  bool in_background = false;  // the kernel's readahead, as far as /proc shows
 };
 
 void note_answer(void* token, ReadRequest::Extents extents, error_code ec) {
@@ -50,6 +51,12 @@ void note_answer(void* token, ReadRequest::Extents extents, error_code ec) {
     outcome.bytes.append(reinterpret_cast<const char*>(extent.data()), extent.size());
   }
 }
+
+bool is_in_background(void* token) {
+  return static_cast<Outcome*>(token)->in_background;
+}
+
+constexpr ReadRequest::Asker kAsker{note_answer, is_in_background};
 
 // A torrent "t" of three files in memory, a store that gets pieces when the test delivers them, and
 // the list of wishes in force in place of a swarm.
@@ -155,8 +162,7 @@ class TorrentFsTest : public testing::Test {
   // The id of the READ is its place in outcomes_.
   Outcome& read(Handle handle, std::uint64_t offset, std::uint64_t size, bool direct = false) {
     Outcome& outcome = outcomes_.emplace_back();
-    fs_->read(handle, offset, size, direct,
-              ReadRequest(outcomes_.size() - 1, &outcome, note_answer));
+    fs_->read(handle, offset, size, direct, ReadRequest(outcomes_.size() - 1, &outcome, kAsker));
     run();
     return outcome;
   }
@@ -369,6 +375,25 @@ TEST_F(TorrentFsTest, GivesALongReadUpSoThatTheKernelAsksForAPage) {
   EXPECT_EQ(page.bytes, truth(4096, 4096));
 }
 
+TEST_F(TorrentFsTest, GivesASinglePageUpOnlyWhenItIsKnownToBeReadahead) {
+  const Handle small = open({"t", "small"});
+  Outcome& page = read(small, 0, 4096);
+  pass(1s);
+  EXPECT_EQ(page.answers, 0) << "a fault of a mapping read at random: the error would be a SIGBUS";
+  page.in_background = true;
+  pass(1s);
+  EXPECT_EQ(page.ec, FsErrc::ask_again) << "a reader of 4 KiB: ^C could not reach it";
+}
+
+TEST_F(TorrentFsTest, ClosingEndsThePageThatAKilledReaderLeftBehind) {
+  const Handle small = open({"t", "small"});
+  Outcome& page = read(small, 0, 4096);
+  page.in_background = true;
+  flush(small);
+  EXPECT_EQ(page.ec, FsErrc::flushed);
+  EXPECT_TRUE(wishes_.empty());
+}
+
 TEST_F(TorrentFsTest, HoldsWhatTheKernelAsksAgainWhateverItsSize) {
   const Handle small = open({"t", "small"});
   read(small, 0, kPiece);
@@ -492,8 +517,7 @@ TEST_F(TorrentFsTest, RefusesMoreReadsThanItMayHold) {
   const Handle big = open({"t", "d", "big"});
   for (std::size_t i = 0; i < kMaxHeldReads; ++i) {
     Outcome& o = outcomes_.emplace_back();
-    fs_->read(big, i % 1000 * 4096, 4096, false,
-              ReadRequest(outcomes_.size() - 1, &o, note_answer));
+    fs_->read(big, i % 1000 * 4096, 4096, false, ReadRequest(outcomes_.size() - 1, &o, kAsker));
   }
   EXPECT_EQ(fs_->held_reads(), kMaxHeldReads);
   EXPECT_EQ(read(big, 0, 4096).ec, FsErrc::too_many_waiting);
@@ -501,12 +525,12 @@ TEST_F(TorrentFsTest, RefusesMoreReadsThanItMayHold) {
 
 TEST_F(TorrentFsTest, ADroppedRequestIsAnInterruptedOne) {
   Outcome outcome;
-  { const ReadRequest dropped(1, &outcome, note_answer); }
+  { const ReadRequest dropped(1, &outcome, kAsker); }
   EXPECT_EQ(outcome.answers, 1);
   EXPECT_EQ(outcome.ec, FsErrc::interrupted);
   Outcome moved;
   {
-    ReadRequest first(1, &moved, note_answer);
+    ReadRequest first(1, &moved, kAsker);
     const ReadRequest second(std::move(first));
     EXPECT_EQ(moved.answers, 0);
   }

@@ -542,6 +542,7 @@ TEST_F(HttpsTest, FetchesFromAServerWhoseCertificateIsTrustedAndNamesIt) {
   ASSERT_TRUE(reply) << reply.error().message();
   EXPECT_EQ(reply->body, "over TLS");
   EXPECT_EQ(name, "localhost");
+  SSL_CTX_set_tlsext_servername_callback(trusted->server.native_handle(), nullptr);
 }
 
 TEST_F(HttpsTest, RefusesAnotherNameAndAnUnknownIssuer) {
