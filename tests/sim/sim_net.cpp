@@ -38,11 +38,7 @@ std::size_t Pipe::room() const { return unsent() >= link_.queue ? 0 : link_.queu
 std::size_t Pipe::write(std::span<const asio::const_buffer> from) {
   if (finished_) return 0;
   std::size_t taken = 0;
-<<<<<<< HEAD
   if (abandoned_) {  // the other end is gone, and nobody here knows yet: a kernel takes the bytes and loses them
-=======
-  if (abandoned_) {  // nobody will read it, but the sender's kernel does not know that yet
->>>>>>> sim
     for (const asio::const_buffer& part : from) taken += part.size();
     return taken;
   }
