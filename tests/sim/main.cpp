@@ -1,6 +1,6 @@
 // The simulator's program: the tests, or the runs that the command line asks for (see scripts/sim).
 //   sim_tests --seed N [--runs K] [--verbose]    random swarms N, N+1, ...
-//   sim_tests --scenario NAME [--seed N] [--verbose]    one scenario, or `all`
+//   sim_tests --scenario NAME [--seed N] [--runs K]    one network, or `all`
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -61,7 +61,7 @@ int run_seeds(const Options& options) {
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
-  if (!options.scenario.empty()) return run_scenarios(options.scenario, options.seed, options.verbose);
+  if (!options.scenario.empty()) return run_scenarios(options.scenario, options.seed, options.runs, options.verbose);
   if (options.asked) return run_seeds(options);
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

@@ -78,6 +78,13 @@ WorldSpec one_fast_15_slow(std::uint64_t seed) {
   return seek_world(seed, peers, 2 * kMiB, 24);
 }
 
+// The best peer stops answering in the middle of the run, connected and unchoked.
+WorldSpec goes_silent(std::uint64_t seed) {
+  std::vector<PeerSpec> peers = cycled(home_links(), 10);
+  peers[0].silent_after = 300;
+  return seek_world(seed, peers, 2 * kMiB, 24);
+}
+
 WorldSpec far_seek(std::uint64_t seed) {
   return seek_world(seed, cycled({{.delay = 100ms, .rate = mbit(100)}}, 4), 2 * kMiB, 24);
 }
@@ -120,6 +127,11 @@ WorldSpec sequential(std::uint64_t seed, std::vector<PeerSpec> peers, std::uint6
 WorldSpec home_seq(std::uint64_t seed) { return sequential(seed, cycled(home_links(), 10), 96 * kMiB); }
 WorldSpec far_seq(std::uint64_t seed) {
   return sequential(seed, cycled({{.delay = 100ms, .rate = mbit(100)}}, 4), 96 * kMiB);
+}
+
+// One peer, far away: only a request queue as deep as rate x round trip fills the link (22).
+WorldSpec long_fat(std::uint64_t seed) {
+  return sequential(seed, cycled({{.delay = 150ms, .rate = mbit(80)}}, 1), 64 * kMiB);
 }
 
 // A player that opens, looks at the tail, plays, and jumps twice: each jump is a reader of its own that follows.
@@ -170,6 +182,8 @@ const std::vector<Scenario>& scenarios() {
       {.name = "dead-seek", .make = dead_seek, .p50 = 400, .p90 = 700},
       {.name = "poison-seek", .make = poison_seek, .p50 = 500, .p90 = 1000, .bans = 2},
       {.name = "one-fast-15-slow", .make = one_fast_15_slow, .p50 = 530},
+      // 11: a peer that goes silent delays a read by the time to notice it, not by a time-out of seconds.
+      {.name = "goes-silent", .make = goes_silent, .p50 = 360, .p90 = 500, .max = 1000},
       {.name = "far-seek", .make = far_seek},
       {.name = "small-pieces", .make = small_pieces},
       {.name = "cold-seek", .make = cold_seek},
@@ -177,6 +191,7 @@ const std::vector<Scenario>& scenarios() {
       {.name = "jitter-seek", .make = jitter_seek},
       {.name = "home-seq", .make = home_seq, .least_mib_per_s = 9.2, .redundant_share = 0.03},
       {.name = "far-seq", .make = far_seq, .least_mib_per_s = 8.8, .redundant_share = 0.03},
+      {.name = "long-fat", .make = long_fat, .least_mib_per_s = 8, .redundant_share = 0.03},
       {.name = "home-play", .make = home_play, .picture_ms = 650},
       {.name = "home-play-4k", .make = home_play_4k, .picture_ms = 1300},
       // The copy may not be slower than half the line because of the seeks, nor the seeks much slower because of it.

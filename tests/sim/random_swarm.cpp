@@ -86,7 +86,7 @@ ReaderSpec random_reader(Rng& rng, std::uint64_t total) {
                                        ReaderSpec::Kind::probe});
   if (rng.chance(0.5)) reader.start = rng.duration(0ms, 4s);
   reader.from = rng.below(total);
-  reader.bytes = rng.between(1, 3 * kMiB);
+  reader.bytes = rng.between(1, rng.chance(0.5) ? kMiB : 6 * kMiB);
   reader.bitrate = rng.real(0.2e6, 2e6);
   reader.count = static_cast<std::uint32_t>(rng.between(1, 12));
   reader.size = static_cast<std::uint32_t>(one_of(rng, std::array<std::uint64_t, 4>{4 * kKiB, 64 * kKiB, 128 * kKiB, 100'003}));
@@ -112,7 +112,7 @@ DiskSpec random_disk(Rng& rng) {
 void random_torrent(WorldSpec& spec, Rng& rng) {
   spec.piece_length = static_cast<std::uint32_t>(
       one_of(rng, std::array<std::uint64_t, 7>{16 * kKiB, 32 * kKiB, 64 * kKiB, 256 * kKiB, 512 * kKiB, kMiB, 48 * kKiB}));
-  spec.total = rng.between(1, 5 * kMiB);
+  spec.total = rng.between(1, rng.chance(0.5) ? 3 * kMiB : 12 * kMiB);
   if (rng.chance(0.2)) {
     const std::uint64_t begin = rng.below(spec.total);
     spec.pads.push_back({begin, std::min(spec.total, begin + rng.between(1, 200 * kKiB))});
@@ -126,6 +126,7 @@ WorldSpec random_swarm(std::uint64_t seed) {
   WorldSpec spec;
   spec.seed = seed;
   random_torrent(spec, rng);
+  spec.horizon = 240s;
   const std::uint64_t others = rng.below(rng.chance(0.2) ? 20 : 8);
   for (std::uint64_t i = 0; i < others; ++i) spec.peers.push_back(random_peer(rng));
   const auto place = static_cast<std::ptrdiff_t>(rng.below(spec.peers.size() + 1));

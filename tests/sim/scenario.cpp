@@ -20,30 +20,56 @@ void require_below(Row& row, const char* what, double value, double limit) {
   row.broken.emplace_back(line.data());
 }
 
-// Fills in what the readers saw.
-void measure(Row& row, const World& world) {
-  std::vector<double> waits, ratios;
-  std::uint64_t copied = 0;
+// What the runs of a scenario add up to.
+struct Sums {
+  std::vector<double> waits, ratios;  // ms; shares of the bound
+  double copied_mib = 0, seconds = 0;
+  double received = 0, redundant = 0, unwanted = 0;
+};
+
+void add(Row& row, Sums& sums, const World& world) {
   for (const auto& reader : world.readers()) {
     for (const ReadResult& read : reader->results()) {
       ++row.reads;
       if (!read.took || *read.took == Duration{}) continue;  // it was there
       if (reader->spec().kind != ReaderSpec::Kind::seeks) continue;
-      waits.push_back(to_ms(*read.took));
-      if (read.bound > Duration{}) ratios.push_back(to_ms(*read.took) / to_ms(read.bound));
+      sums.waits.push_back(to_ms(*read.took));
+      if (read.bound > Duration{}) sums.ratios.push_back(to_ms(*read.took) / to_ms(read.bound));
     }
-    if (reader->spec().kind == ReaderSpec::Kind::copy) copied += reader->bytes_read();
+    if (reader->spec().kind == ReaderSpec::Kind::copy) sums.copied_mib += static_cast<double>(reader->bytes_read()) / (1024 * 1024);
     row.stalls += reader->stalls();
     if (reader->picture_after()) row.picture_ms = std::max(row.picture_ms, to_ms(*reader->picture_after()));
   }
-  row.p50 = quantile(waits, 0.5);
-  row.p90 = quantile(waits, 0.9);
-  row.max = quantile(waits, 1);
-  row.ratio_p50 = quantile(ratios, 0.5);
-  row.ratio_p95 = quantile(ratios, 0.95);
-  row.mib_per_s = static_cast<double>(copied) / (1024 * 1024) / to_seconds(world.took());
-  const Ledger& ledger = world.ledger();
-  row.redundant = static_cast<double>(ledger.redundant()) / static_cast<double>(std::max<std::uint64_t>(1, ledger.received()));
+  sums.seconds += to_seconds(world.took());
+  sums.received += static_cast<double>(world.ledger().received());
+  sums.redundant += static_cast<double>(world.ledger().redundant());
+  sums.unwanted += static_cast<double>(world.ledger().unwanted());
+}
+
+void conclude(Row& row, const Sums& sums) {
+  row.p50 = quantile(sums.waits, 0.5);
+  row.p90 = quantile(sums.waits, 0.9);
+  row.max = quantile(sums.waits, 1);
+  row.ratio_p50 = quantile(sums.ratios, 0.5);
+  row.ratio_p95 = quantile(sums.ratios, 0.95);
+  row.mib_per_s = sums.copied_mib / std::max(sums.seconds, 1e-6);
+  row.redundant = sums.redundant / std::max(sums.received, 1.0);
+  row.unwanted = sums.unwanted / std::max(sums.received, 1.0);
+}
+
+void judge(Row& row, const Scenario& scenario) {
+  require_below(row, "p50 in ms", row.p50, scenario.p50);
+  require_below(row, "p90 in ms", row.p90, scenario.p90);
+  require_below(row, "max in ms", row.max, scenario.max);
+  require_below(row, "median ratio to the oracle", row.ratio_p50, scenario.ratio_p50);
+  require_below(row, "p95 ratio to the oracle", row.ratio_p95, scenario.ratio_p95);
+  require_below(row, "ms to picture", row.picture_ms, scenario.picture_ms);
+  require_below(row, "redundant share", row.redundant, scenario.redundant_share);
+  require_below(row, "unwanted share", row.unwanted, scenario.unwanted_share);
+  if (row.mib_per_s < scenario.least_mib_per_s) {
+    row.broken.push_back(std::to_string(row.mib_per_s) + " MiB/s, to reach: " + std::to_string(scenario.least_mib_per_s));
+  }
+  if (row.stalls > 0) row.broken.push_back("the picture stood still " + std::to_string(row.stalls) + " times");
 }
 
 void print_reads(const World& world) {
@@ -67,51 +93,46 @@ void print_reads(const World& world) {
 
 }  // namespace
 
-Row run_scenario(const Scenario& scenario, std::uint64_t seed, bool verbose) {
-  World world(scenario.make(seed));
-  world.run();
+Row run_scenario(const Scenario& scenario, std::uint64_t seed, std::uint64_t runs, bool verbose) {
   Row row;
   row.name = scenario.name;
-  row.broken = world.violations();
-  measure(row, world);
-  require_below(row, "p50 in ms", row.p50, scenario.p50);
-  require_below(row, "p90 in ms", row.p90, scenario.p90);
-  require_below(row, "max in ms", row.max, scenario.max);
-  require_below(row, "median ratio to the oracle", row.ratio_p50, scenario.ratio_p50);
-  require_below(row, "p95 ratio to the oracle", row.ratio_p95, scenario.ratio_p95);
-  require_below(row, "ms to picture", row.picture_ms, scenario.picture_ms);
-  require_below(row, "redundant share", row.redundant, scenario.redundant_share);
-  if (row.mib_per_s < scenario.least_mib_per_s) {
-    row.broken.push_back(std::to_string(row.mib_per_s) + " MiB/s, to reach: " + std::to_string(scenario.least_mib_per_s));
+  Sums sums;
+  for (std::uint64_t run = seed; run < seed + runs; ++run) {
+    World world(scenario.make(run));
+    world.run();
+    add(row, sums, world);
+    for (const std::string& what : world.violations()) row.broken.push_back("seed " + std::to_string(run) + ": " + what);
+    if (world.status().banned != scenario.bans) {
+      row.broken.push_back(std::to_string(world.status().banned) + " addresses are banned, not " + std::to_string(scenario.bans));
+    }
+    if (verbose) print_reads(world);
   }
-  if (row.stalls > 0) row.broken.push_back("the picture stood still " + std::to_string(row.stalls) + " times");
-  if (world.status().banned != scenario.bans) {
-    row.broken.push_back(std::to_string(world.status().banned) + " addresses are banned, not " + std::to_string(scenario.bans));
-  }
-  if (verbose) print_reads(world);
+  conclude(row, sums);
+  judge(row, scenario);
   return row;
 }
 
 std::string table_head() {
-  return "scenario             reads   p50 ms   p90 ms   max ms  ratio p50  p95   MiB/s  picture  stalls  redundant\n";
+  return "scenario             reads   p50 ms   p90 ms   max ms  ratio p50  p95   MiB/s  picture  stalls  redundant  unwanted\n";
 }
 
 std::string table_line(const Row& row) {
   std::array<char, 200> line{};
-  std::snprintf(line.data(), line.size(), "%-19s %6zu %8.0f %8.0f %8.0f %10.2f %4.2f %7.2f %8.0f %7u %9.1f%%%s\n",
+  std::snprintf(line.data(), line.size(), "%-19s %6zu %8.0f %8.0f %8.0f %10.2f %4.2f %7.2f %8.0f %7u %9.1f%% %8.1f%%%s\n",
                 row.name.c_str(), row.reads, row.p50, row.p90, row.max, row.ratio_p50, row.ratio_p95, row.mib_per_s,
-                row.picture_ms, row.stalls, row.redundant * 100, row.broken.empty() ? "" : "  MISSED");
+                row.picture_ms, row.stalls, row.redundant * 100,
+                row.unwanted * 100, row.broken.empty() ? "" : "  MISSED");
   return line.data();
 }
 
-int run_scenarios(const std::string& name, std::uint64_t seed, bool verbose) {
+int run_scenarios(const std::string& name, std::uint64_t seed, std::uint64_t runs, bool verbose) {
   int missed = 0;
   bool found = false;
   std::printf("%s", table_head().c_str());
   for (const Scenario& scenario : scenarios()) {
     if (name != "all" && name != scenario.name) continue;
     found = true;
-    const Row row = run_scenario(scenario, seed, verbose);
+    const Row row = run_scenario(scenario, seed, runs, verbose);
     std::printf("%s", table_line(row).c_str());
     for (const std::string& what : row.broken) std::printf("    %s\n", what.c_str());
     std::fflush(stdout);

@@ -23,6 +23,7 @@ struct Scenario {
   double least_mib_per_s = 0;   // copies
   double picture_ms = 0;        // players: from open (or jump) to picture
   double redundant_share = 0.1;  // of the bytes received; 15: 3 %, 10 % while stalled
+  double unwanted_share = 0.1;   // 13: bytes that come after their reader has gone: what was in flight, no more
   std::size_t bans = 0;         // how many addresses must be banned in the end
 };
 
@@ -32,15 +33,16 @@ struct Row {
   double p50 = 0, p90 = 0, max = 0, ratio_p50 = 0, ratio_p95 = 0;
   double mib_per_s = 0, picture_ms = 0;
   std::uint32_t stalls = 0;
-  double redundant = 0;  // share
+  double redundant = 0, unwanted = 0;  // shares
   std::vector<std::string> broken;  // what misses the aim, and violations
 };
 
 [[nodiscard]] const std::vector<Scenario>& scenarios();
-[[nodiscard]] Row run_scenario(const Scenario& scenario, std::uint64_t seed, bool verbose);
+// The reads of `runs` runs (seeds `seed` and on) taken together: one run's first reads are too few to judge by.
+[[nodiscard]] Row run_scenario(const Scenario& scenario, std::uint64_t seed, std::uint64_t runs, bool verbose);
 [[nodiscard]] std::string table_head();
 [[nodiscard]] std::string table_line(const Row& row);
 // For the command line: one by name, or `all`. Returns the exit status.
-int run_scenarios(const std::string& name, std::uint64_t seed, bool verbose);
+int run_scenarios(const std::string& name, std::uint64_t seed, std::uint64_t runs, bool verbose);
 
 }  // namespace swarmfs::sim

@@ -9,14 +9,16 @@
 namespace swarmfs::sim {
 namespace {
 
+constexpr std::uint64_t kRuns = 3;
+
 class ScenarioTest : public testing::TestWithParam<std::size_t> {};
 
 TEST_P(ScenarioTest, ReachesItsAim) {
   const Scenario& scenario = scenarios()[GetParam()];
-  const Row row = run_scenario(scenario, 1, false);
+  const Row row = run_scenario(scenario, 1, kRuns, false);
   std::printf("%s%s", table_head().c_str(), table_line(row).c_str());
   for (const std::string& what : row.broken) {
-    ADD_FAILURE() << scenario.name << ": " << what << "\nrepeat with: scripts/sim --scenario " << scenario.name << " --verbose";
+    ADD_FAILURE() << scenario.name << ": " << what << "\nrepeat with: scripts/sim --scenario " << scenario.name << " --runs 3 --verbose";
   }
 }
 

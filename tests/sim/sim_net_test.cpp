@@ -297,6 +297,15 @@ TEST_F(DiskTest, FailsOnTheCallItIsToldTo) {
   EXPECT_FALSE(write(disk, 0, Payload(10)));
 }
 
+TEST_F(DiskTest, CanReturnSomethingElseThanWasWritten) {
+  SimDisk disk(loop_, {.corrupt_reads = 1}, 1);
+  const Payload data(1000);
+  EXPECT_FALSE(write(disk, 0, data));
+  Payload back(1000);
+  EXPECT_FALSE(read(disk, 0, back));
+  EXPECT_NE(back, data);
+}
+
 TEST_F(DiskTest, AnUnwrittenPlaceIsAShortRead) {
   SimDisk disk(loop_, {}, 1);
   Payload data(10);

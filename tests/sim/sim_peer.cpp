@@ -120,7 +120,7 @@ void SimPeer::Connection::announce_pieces() {
     }
     return;
   }
-  if (fast_ && all == count) return wire::put(out_, wire::kHaveAll);
+  if (fast_ && all == count && spec_.crime != Crime::bad_bitfield) return wire::put(out_, wire::kHaveAll);
   if (fast_ && all == 0) return wire::put(out_, wire::kHaveNone);
   if (all == 0) return;  // without the fast extension an empty bitfield is left out
   wire::Bytes bits((count + 7) / 8 + (spec_.crime == Crime::bad_bitfield ? 1 : 0));
