@@ -24,22 +24,20 @@ int mount(const Options& options) {
   const OrComplaint<std::string> cache =
       find_cache_root(options.cache_dir, std::getenv("XDG_CACHE_HOME"), std::getenv("HOME"));
   if (!cache) return complain(cache.error());
-  const OrComplaint<Mountpoint> mountpoint = check_mountpoint(options.mountpoint);
+  const OrComplaint<std::string> mountpoint = find_mountpoint(options.mountpoint);
   if (!mountpoint) return complain(mountpoint.error());
-  if (mountpoint->cleared_dead) {
-    std::fprintf(stderr, "swarmfs: %s: cleared a dead mount of an earlier swarmfs\n",
-                 mountpoint->path.c_str());
-  }
-  const OrComplaint<void> apart = check_apart(mountpoint->path, torrent->path, *cache);
+  const OrComplaint<void> apart = check_apart(*mountpoint, torrent->path, *cache);
   if (!apart) return complain(apart.error());
+  const OrComplaint<bool> cleared = ready_mountpoint(*mountpoint);
+  if (!cleared) return complain(cleared.error());
+  if (*cleared) complain({*mountpoint + ": cleared a dead mount of an earlier swarmfs"});
   const OrComplaint<void> allowed = check_may_mount(options.allow_other);
   if (!allowed) return complain(allowed.error());
 
-  if (options.foreground)
-    return run_mounted(options, std::move(*torrent), mountpoint->path, *cache, {});
-  auto side = go_to_background(mountpoint->path);
+  if (options.foreground) return run_mounted(options, std::move(*torrent), *mountpoint, *cache, {});
+  auto side = go_to_background(*mountpoint);
   if (const int* code = std::get_if<int>(&side)) return *code;
-  return run_mounted(options, std::move(*torrent), mountpoint->path, *cache,
+  return run_mounted(options, std::move(*torrent), *mountpoint, *cache,
                      std::move(std::get<StartReport>(side)));
 }
 
