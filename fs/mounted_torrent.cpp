@@ -19,6 +19,7 @@
 #include "fs/log.h"
 #include "fs/mountpoint.h"
 #include "fs/stall_reason.h"
+#include "fs/stderr_capture.h"
 #include "fs/torrent_fs.h"
 #include "net/clock.h"
 #include "net/torrent_session.h"
@@ -58,6 +59,8 @@ void end_now(int) {
 }
 
 void begin_last_seconds() {
+  static bool begun = false;
+  if (std::exchange(begun, true)) return;
   for (const int signal : {SIGINT, SIGTERM, SIGALRM}) std::signal(signal, end_now);
   ::alarm(kShutdownSeconds);
 }
@@ -130,7 +133,6 @@ Task<void> live(Program& p) {
   co_await p.fs->stop();
   co_await p.session->stop();
   p.log.write(LogLevel::info, "unmounted");
-  p.io.stop();
 }
 
 std::optional<Complaint> build(Program& p, const Options& options, TorrentFile torrent,
@@ -163,13 +165,17 @@ std::optional<Complaint> build(Program& p, const Options& options, TorrentFile t
                                    .soft_timeout = options.soft_timeout}});
 
   std::string said;
+  StderrCapture fusermount;  // it has its own way of complaining
   const MountOptions how{.mountpoint = mountpoint,
                          .fsname = options.fsname.value_or(name),
                          .allow_other = options.allow_other,
                          .debug = options.debug,
                          .extra = options.kernel_options};
   auto fuse = FuseSession::mount(p.io.get_executor(), p.clock, how, *p.fs, log, &said);
-  if (!fuse) return explain_mount_failure(mountpoint, fuse.error(), said);
+  const std::string fusermount_said = fusermount.finish();
+  if (!fuse) {
+    return explain_mount_failure(mountpoint, fuse.error(), said.empty() ? fusermount_said : said);
+  }
   p.fuse = std::move(*fuse);
   return std::nullopt;
 }
@@ -197,7 +203,7 @@ int run_mounted(const Options& options, TorrentFile torrent, const std::string& 
   p.watchers.spawn(report_live(p, report, mountpoint));
   if (p.log.is_terminal()) p.watchers.spawn(show_stalls(p));
   p.life.spawn(live(p));
-  p.io.run();
+  while (p.life.size() > 0) p.io.run_one();
   return EXIT_SUCCESS;
 }
 
