@@ -64,7 +64,8 @@ TEST(EngineTest, AProbeFetchesNothingBeyondThePiecesItTouches) {
   EXPECT_EQ(all(world.violations()), "");
 }
 
-// The check for requests left behind is in World::run(): nothing may be outstanding when nobody reads.
+// The check for requests left behind is in World::run(): nothing may be outstanding when nobody
+// reads.
 TEST(EngineTest, AReaderThatGivesUpLeavesNoRequestBehind) {
   WorldSpec spec = small_world();
   spec.total = 64 * kMiB;
@@ -82,7 +83,8 @@ TEST(EngineTest, DialsSixtyPeersAtOnce) {
   WorldSpec spec = small_world();
   spec.peers.assign(60, seed_at(100ms, 10));
   spec.readers.clear();
-  spec.warm_up = 500ms;  // connect, handshake, unchoke: three round trips of 200 ms at the most, here two and a half
+  spec.warm_up = 500ms;  // connect, handshake, unchoke: three round trips of 200 ms at the most,
+                         // here two and a half
   spec.quiet = 0s;
   World world(spec);
   world.run();
@@ -158,19 +160,21 @@ TEST_P(CrimeTest, NeitherStopsAReadNorBringsTheEngineDown) {
   World world(spec);
   world.run();
   EXPECT_EQ(all(world.violations()), "");
-  // Unknown messages are to be ignored; a few blocks nobody asked for look like late answers to cancelled requests; and a
-  // second bitfield is what some clients send when their selection grows.
-  const bool forgivable = GetParam() == Crime::unrequested_blocks || GetParam() == Crime::unknown_messages ||
+  // Unknown messages are to be ignored; a few blocks nobody asked for look like late answers to
+  // cancelled requests; and a second bitfield is what some clients send when their selection grows.
+  const bool forgivable = GetParam() == Crime::unrequested_blocks ||
+                          GetParam() == Crime::unknown_messages ||
                           GetParam() == Crime::late_bitfield;
   if (!forgivable) {
     EXPECT_EQ(world.status().connected, 2U) << "the offender is still connected";
   }
 }
 INSTANTIATE_TEST_SUITE_P(Each, CrimeTest,
-                         testing::Values(Crime::oversized_message, Crime::wrong_piece_index, Crime::unrequested_blocks,
-                                         Crime::wrong_torrent, Crime::garbage_greeting, Crime::bad_bitfield,
-                                         Crime::late_bitfield, Crime::unknown_messages, Crime::short_message,
-                                         Crime::have_out_of_range));
+                         testing::Values(Crime::oversized_message, Crime::wrong_piece_index,
+                                         Crime::unrequested_blocks, Crime::wrong_torrent,
+                                         Crime::garbage_greeting, Crime::bad_bitfield,
+                                         Crime::late_bitfield, Crime::unknown_messages,
+                                         Crime::short_message, Crime::have_out_of_range));
 
 }  // namespace
 }  // namespace swarmfs::sim
