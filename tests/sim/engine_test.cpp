@@ -150,6 +150,23 @@ TEST(EngineTest, CorruptersAreBannedAndTheirBytesReachNobody) {
   EXPECT_EQ(all(world.violations()), "");
 }
 
+// After a piece has failed its hash it is asked of a few peers only. One of them claimed to have it
+// and refuses for ever: the others must get their turn.
+TEST(EngineTest, ALiarAboutItsPiecesCannotKeepAFailedPieceForItself) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    WorldSpec spec = small_world();
+    spec.seed = seed;
+    spec.peers = {seed_at(60ms, 10), seed_at(20ms, 40), seed_at(15ms, 40)};
+    spec.peers[1].has = 0.5;
+    spec.peers[1].lies_about_pieces = true;
+    spec.peers[2].corrupts = 0.05;
+    spec.read_bound = 10s;
+    World world(spec);
+    world.run();
+    EXPECT_EQ(all(world.violations()), "") << "seed " << seed;
+  }
+}
+
 class CrimeTest : public testing::TestWithParam<Crime> {};
 
 TEST_P(CrimeTest, NeitherStopsAReadNorBringsTheEngineDown) {

@@ -9,7 +9,7 @@
 namespace swarmfs::sim {
 namespace {
 
-constexpr std::uint64_t kSeeds = 1000;
+constexpr std::uint64_t kSeeds = 2000;
 constexpr std::uint64_t kShards = 20;
 
 std::string report(std::uint64_t seed, const Outcome& outcome) {
