@@ -430,6 +430,11 @@ error_code FuseSession::State::mount(const MountOptions& options) {
       ::realpath(options.mountpoint.c_str(), nullptr), &std::free);
   mountpoint = resolved ? resolved.get() : options.mountpoint;
 
+  struct stat target = {};  // libfuse would mount on a plain file, too
+  if (::stat(mountpoint.c_str(), &target) == 0 && !S_ISDIR(target.st_mode)) {
+    return error_code(ENOTDIR, boost::system::system_category());
+  }
+
   std::vector<std::string> words = fuse_arguments(options);
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
