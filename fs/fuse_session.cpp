@@ -138,6 +138,8 @@ bool last_mount_at(const std::vector<MountLine>& mounts, const std::string& path
   return top != mounts.rend() && top->device == device;
 }
 
+}  // namespace
+
 void detach_mount(const std::string& path) {
   if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
   std::array<std::string, 6> words{"fusermount3", "-u", "-z", "-q", "--", path};
@@ -148,8 +150,6 @@ void detach_mount(const std::string& path) {
     ::waitpid(pid, nullptr, 0);
   }
 }
-
-}  // namespace
 
 struct FuseSession::State : std::enable_shared_from_this<FuseSession::State> {
   State(asio::any_io_executor executor, net::Clock& c, TorrentFs& f, Log l)
@@ -430,6 +430,11 @@ error_code FuseSession::State::mount(const MountOptions& options) {
       ::realpath(options.mountpoint.c_str(), nullptr), &std::free);
   mountpoint = resolved ? resolved.get() : options.mountpoint;
 
+  struct stat target = {};  // libfuse would mount on a plain file, too
+  if (::stat(mountpoint.c_str(), &target) == 0 && !S_ISDIR(target.st_mode)) {
+    return error_code(ENOTDIR, boost::system::system_category());
+  }
+
   std::vector<std::string> words = fuse_arguments(options);
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
@@ -573,6 +578,12 @@ bool FuseSession::stopping() const {
 }
 bool FuseSession::ready() const {
   return state_->ready;
+}
+
+void print_fuse_versions() {
+  std::printf("libfuse %s\n", fuse_pkgversion());
+  std::fflush(stdout);
+  fuse_lowlevel_version();  // prints the protocol's
 }
 
 }  // namespace swarmfs::fs

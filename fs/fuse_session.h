@@ -18,6 +18,11 @@
 
 namespace swarmfs::fs {
 
+// Takes the topmost mount at `path` away, lazily; through fusermount3 when we may not ourselves.
+void detach_mount(const std::string& path);
+// On stdout: the versions of libfuse and of the kernel protocol it speaks.
+void print_fuse_versions();
+
 struct MountOptions {
   std::string mountpoint;          // absolute; the directory exists
   std::string fsname;              // first column of df and mount; any text

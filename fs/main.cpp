@@ -1,1 +1,78 @@
-int main() {}
+// The command line: what is asked for, whether it can be done, and who does it.
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "fs/background.h"
+#include "fs/cache_dir.h"
+#include "fs/fuse_session.h"
+#include "fs/mounted_torrent.h"
+#include "fs/mountpoint.h"
+#include "fs/options.h"
+#include "fs/torrent_file.h"
+#include "fs/torrent_report.h"
+
+namespace swarmfs::fs {
+namespace {
+
+int mount(const Options& options) {
+  OrComplaint<TorrentFile> torrent = open_torrent_file(options.torrent);
+  if (!torrent) return complain(torrent.error());
+  const OrComplaint<std::string> cache =
+      find_cache_root(options.cache_dir, std::getenv("XDG_CACHE_HOME"), std::getenv("HOME"));
+  if (!cache) return complain(cache.error());
+  const OrComplaint<std::string> mountpoint = find_mountpoint(options.mountpoint);
+  if (!mountpoint) return complain(mountpoint.error());
+  const OrComplaint<void> apart = check_apart(*mountpoint, torrent->path, *cache);
+  if (!apart) return complain(apart.error());
+  const OrComplaint<bool> cleared = ready_mountpoint(*mountpoint);
+  if (!cleared) return complain(cleared.error());
+  if (*cleared) complain({*mountpoint + ": cleared a dead mount of an earlier swarmfs"});
+  const OrComplaint<void> allowed = check_may_mount(options.allow_other);
+  if (!allowed) return complain(allowed.error());
+
+  if (options.foreground) return run_mounted(options, std::move(*torrent), *mountpoint, *cache, {});
+  auto side = go_to_background(*mountpoint);
+  if (const int* code = std::get_if<int>(&side)) return *code;
+  return run_mounted(options, std::move(*torrent), *mountpoint, *cache,
+                     std::move(std::get<StartReport>(side)));
+}
+
+int check(const std::string& path) {
+  const OrComplaint<TorrentFile> torrent = open_torrent_file(path);
+  if (!torrent) return complain(torrent.error());
+  std::fputs(describe_torrent(torrent->metainfo).c_str(), stdout);
+  return EXIT_SUCCESS;
+}
+
+int start(int argc, const char* const* argv) {
+  open_standard_descriptors();
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);
+  const OrComplaint<Options> options = parse_options(argc, argv);
+  if (!options) return complain(options.error());
+  switch (options->action) {
+    case Options::Action::help:
+      std::fputs(help_text().c_str(), stdout);
+      return EXIT_SUCCESS;
+    case Options::Action::version:
+      std::printf("swarmfs %s\n", SWARMFS_VERSION);
+      print_fuse_versions();
+      return EXIT_SUCCESS;
+    case Options::Action::check:
+      return check(options->torrent);
+    case Options::Action::mount:
+      break;
+  }
+  return mount(*options);
+}
+
+}  // namespace
+}  // namespace swarmfs::fs
+
+int main(int argc, char** argv) {
+  return swarmfs::fs::start(argc, argv);
+}

@@ -282,4 +282,10 @@ Task<void> TorrentFs::stop() {
   co_await tasks_.join();
 }
 
+std::vector<storage::ByteRange> TorrentFs::waiting_for() const {
+  std::vector<storage::ByteRange> ranges;
+  for (const auto& [id, held] : held_) ranges.push_back(held->range);
+  return ranges;
+}
+
 }  // namespace swarmfs::fs

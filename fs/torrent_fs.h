@@ -120,6 +120,8 @@ class TorrentFs {
   void limit_hold(net::Duration limit) { hold_limit_ = limit; }
 
   [[nodiscard]] std::size_t held_reads() const { return held_.size(); }
+  // Torrent offsets that readers wait for, in no order.
+  [[nodiscard]] std::vector<storage::ByteRange> waiting_for() const;
   [[nodiscard]] std::size_t open_files() const { return open_files_; }
 
  private:

@@ -9,6 +9,7 @@ enum class NetErrc {
   protocol_error,      // the other side broke the protocol
   wrong_torrent,       // the peer's handshake names another info-hash
   self_connection,     // we reached ourselves
+  duplicate_peer,      // connected to it already, at another of its addresses
   refused_address,     // the connect policy forbids the address
   tracker_failure,     // the tracker answered with a failure reason
   malformed_reply,     // a tracker's or web server's answer makes no sense

@@ -23,7 +23,7 @@
 #include <sstream>
 #include <vector>
 
-#include "storage/wait_list.h"
+#include "net/name_lookup.h"
 
 namespace swarmfs::net {
 namespace {
@@ -135,61 +135,6 @@ Task<std::optional<T>> within(Clock& clock, Duration limit, Task<T> task,
   }
 }
 
-// A name lookup that can be abandoned: Asio's own cannot, it waits for getaddrinfo() to return.
-struct Lookup {
-  explicit Lookup(const asio::any_io_executor& executor) : resolver(executor), ended(executor) {}
-  tcp::resolver resolver;
-  storage::WaitList ended;
-  std::optional<Result<std::vector<Endpoint>>> outcome;
-};
-
-struct CancelLookup {  // spares the lookup when it has not begun
-  const std::shared_ptr<Lookup>& lookup;
-  ~CancelLookup() { lookup->resolver.cancel(); }
-};
-
-// IPv6 and IPv4 in turns, as RFC 8305 section 4 says, so that one broken family delays by one
-// timeout.
-std::vector<Endpoint> alternating(const tcp::resolver::results_type& results) {
-  std::vector<Endpoint> first_family, second_family, mixed;
-  for (const auto& entry : results) {
-    const Endpoint endpoint = entry.endpoint();
-    const bool first =
-        first_family.empty() || endpoint.protocol() == first_family.front().protocol();
-    (first ? first_family : second_family).push_back(endpoint);
-  }
-  for (std::size_t i = 0; i < std::max(first_family.size(), second_family.size()); ++i) {
-    if (i < first_family.size()) mixed.push_back(first_family[i]);
-    if (i < second_family.size()) mixed.push_back(second_family[i]);
-  }
-  return mixed;
-}
-
-Task<Result<std::vector<Endpoint>>> resolve(std::string host, std::uint16_t port,
-                                            bool host_is_address) {
-  if (host_is_address) {
-    error_code ec;
-    const auto address = asio::ip::make_address(host, ec);
-    if (ec) co_return ec;
-    std::vector<Endpoint> only{Endpoint(address, port)};
-    co_return only;
-  }
-  const auto lookup = std::make_shared<Lookup>(co_await asio::this_coro::executor);
-  lookup->resolver.async_resolve(
-      host, std::to_string(port), tcp::resolver::numeric_service,
-      [lookup](error_code ec, const tcp::resolver::results_type& results) {
-        if (ec) {
-          lookup->outcome = ec;
-        } else {
-          lookup->outcome = alternating(results);
-        }
-        lookup->ended.wake_all();
-      });
-  const CancelLookup guard{lookup};
-  while (!lookup->outcome) co_await lookup->ended.wait();
-  co_return *lookup->outcome;
-}
-
 // What one request may reach, and what it learned on the way.
 struct Hop {
   HttpUrl url;
@@ -205,7 +150,7 @@ Task<error_code> connect_once(std::shared_ptr<tcp::socket> socket, Endpoint endp
 
 // The addresses of the URL's host that the policy allows.
 Task<Result<std::vector<Endpoint>>> allowed_addresses(Hop hop) {
-  auto addresses = co_await resolve(hop.url.host, hop.url.port, hop.url.host_is_address);
+  auto addresses = co_await look_up(hop.url.host, hop.url.port);
   if (!addresses) co_return addresses.error();
   std::erase_if(*addresses, [&hop](const Endpoint& endpoint) {
     return !may_fetch(endpoint, hop.source, hop.url.path, hop.previous, hop.allow_local);

@@ -51,6 +51,11 @@ bool Peer::owes(storage::BlockId block) const {
                      [&](const Request& r) { return r.block == block && !r.cancelled; });
 }
 
+bool Peer::awaits_cancel(storage::BlockId block) const {
+  return std::any_of(requests_.begin(), requests_.end(),
+                     [&](const Request& r) { return r.block == block && r.cancelled; });
+}
+
 void Peer::on_sent(storage::BlockId block, std::uint32_t bytes, TimePoint now) {
   if (live_bytes_ == 0) {
     busy_since_ = now;

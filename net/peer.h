@@ -47,6 +47,7 @@ class Peer {
   [[nodiscard]] bool owes(storage::BlockId block) const;  // asked and not cancelled
   void on_sent(storage::BlockId block, std::uint32_t bytes, TimePoint now);
   void on_cancelled(storage::BlockId block);
+  [[nodiscard]] bool awaits_cancel(storage::BlockId block) const;  // cancelled, and not answered yet
   // The request is over: its data came. Empty when it was never asked (or is long forgotten).
   std::optional<Request> on_arrival(storage::BlockId block, TimePoint now);
   // The request is over without data (reject, choke, expiry).

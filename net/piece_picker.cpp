@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <cmath>
 
 namespace swarmfs::net {
 namespace {
@@ -35,6 +36,11 @@ constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
 // A peer that rejects what it should serve rests, twice as long each time.
 constexpr Duration kFirstRest = 1s;
 constexpr std::uint32_t kMaxRestDoublings = 6;
+// The swarm's throughput is measured in steps, and averaged over about this long.
+constexpr Duration kThroughputStep = 100ms;
+constexpr double kThroughputMemorySeconds = 2.0;
+// A pause longer than this is no measurement: nobody asked for anything.
+constexpr Duration kThroughputPause = 500ms;
 
 }  // namespace
 
@@ -116,6 +122,7 @@ PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint
   const std::optional<Peer::Request> request = known.model.on_arrival(block, now);
   if (!request) return Arrival::unrequested;
   known.rejects = 0;
+  measure_throughput(request->bytes, now);
   const auto found = open_.find(block.piece);
   if (!request->cancelled) release(block);
   if (found == open_.end() || found->second.states[block.block] == BlockState::received)
@@ -131,6 +138,23 @@ PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint
     }
   }
   return Arrival::wanted;
+}
+
+void PiecePicker::measure_throughput(std::uint32_t bytes, TimePoint now) {
+  const Duration passed = now - throughput_since_;
+  if (passed > kThroughputPause) {
+    throughput_since_ = now;
+    throughput_bytes_ = 0;
+    return;
+  }
+  throughput_bytes_ += bytes;
+  if (passed < kThroughputStep) return;
+  const double seconds = std::chrono::duration<double>(passed).count();
+  const double sample = static_cast<double>(throughput_bytes_) / seconds;
+  const double weight = throughput_ > 0 ? 1 - std::exp(-seconds / kThroughputMemorySeconds) : 1;
+  throughput_ += weight * (sample - throughput_);
+  throughput_since_ = now;
+  throughput_bytes_ = 0;
 }
 
 void PiecePicker::on_block_lost(BlockId block) {
@@ -303,6 +327,12 @@ void PiecePicker::refresh_wanted() {
 // -- decisions
 
 std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
+  // What was cancelled since the last call may have come all the same.
+  std::erase_if(orders_, [this](const Order& order) {
+    if (order.kind != Order::Kind::cancel) return false;
+    const auto found = peers_.find(order.peer);
+    return found == peers_.end() || !found->second.model.awaits_cancel(order.block);
+  });
   if (wanted_changed_) {
     refresh_wanted();
     cancel_unwanted();

@@ -131,6 +131,7 @@ class PiecePicker {
   void release(storage::BlockId block);
   void drop_requests(Known& known);
   void stop_relying_on(PeerKey key);
+  void measure_throughput(std::uint32_t bytes, TimePoint now);
   void refresh_wanted();
   void cancel_unwanted();
   void snub_silent(TimePoint now);
@@ -168,6 +169,10 @@ class PiecePicker {
   std::vector<Order> orders_;  // since the last schedule()
   std::vector<Order> sent_;    // what schedule() returned
   double hedge_credit_;        // bytes that may be asked twice
+  // What all peers deliver together, in bytes per second, over the last seconds; 0: not measured.
+  double throughput_ = 0;
+  TimePoint throughput_since_{};
+  std::uint64_t throughput_bytes_ = 0;
   bool urgent_open_ = false;   // some urgent piece is incomplete
 };
 

@@ -167,7 +167,7 @@ Task<void> Swarm::State::run_peer(Endpoint endpoint) {
   const bool twin = !why && std::any_of(connections.begin(), connections.end(), [&](const auto& c) {
     return c.second->remote.peer_id == connection->remote.peer_id;
   });
-  if (twin) why = NetErrc::self_connection;  // the same peer at another of its addresses
+  if (twin) why = NetErrc::duplicate_peer;
   if (!why && !stopping) {
     co_await serve(connection, connect_time);
   } else if (!stopping) {
@@ -221,6 +221,7 @@ void Swarm::State::greet(Connection& c) {
 }
 
 void Swarm::State::ban(const Endpoint& endpoint, const char* why) {
+  if (list.is_banned(endpoint)) return;
   say(2, endpoint.address().to_string() + " banned: " + why);
   list.ban(endpoint);
   ++counters.banned;

@@ -4,8 +4,9 @@
 #include <bit>
 #include <map>
 #include <optional>
+#include <utility>
 
-#include "storage/metainfo.h"
+#include "storage/metainfo_limits.h"
 #include "storage/units.h"
 
 namespace swarmfs::storage {

@@ -2,8 +2,8 @@
 // hashes themselves are not checked here: this version reads a hybrid torrent through its v1 half.
 //
 // Threads: any. Memory: a string_view per path component. Errors: StorageErrc::v2_*,
-// length_out_of_range, total_size_zero, too_many_pieces. Lifetime: the result points into the
-// source of the values.
+// length_out_of_range, path_too_deep, no_files, total_size_zero, too_many_pieces. Lifetime: the
+// result points into the source of the values.
 #pragma once
 #include <cstdint>
 #include <string_view>

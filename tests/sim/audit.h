@@ -1,9 +1,11 @@
-// What can be seen from outside: every stream of the engine is read along, at the engine's own edge, and each rule that a
-// correct engine keeps is checked as it acts (the numbers are those of the invariants in the research, section 2.11).
-// The bytes counted as known to the engine are those it has read; what is still on the way cannot be held against it.
+// What can be seen from outside: every stream of the engine is read along, at the engine's own
+// edge, and each rule that a correct engine keeps is checked as it acts (the numbers are those of
+// the invariants in the research, section 2.11). The bytes counted as known to the engine are those
+// it has read; what is still on the way cannot be held against it.
 //
-// Threads: one. Memory: one entry a block and an outstanding request; at most kMaxViolations lines. Errors: violations()
-// says what was broken, when and by whom. Lifetime: the Ledger outlives the taps.
+// Threads: one. Memory: one entry a block and an outstanding request; at most kMaxViolations lines.
+// Errors: violations() says what was broken, when and by whom. Lifetime: the Ledger outlives the
+// taps.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -38,14 +40,20 @@ class Ledger {
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
   // Hash of everything the engine wrote: to whom, when, which bytes.
   [[nodiscard]] std::uint64_t trace() const { return trace_; }
-  [[nodiscard]] std::uint64_t received() const { return received_; }    // bytes of blocks
-  [[nodiscard]] std::uint64_t redundant() const { return redundant_; }  // ... that had come before, both right
-  [[nodiscard]] std::uint64_t corrupt() const { return corrupt_; }      // ... that were wrong
-  [[nodiscard]] std::uint64_t unwanted() const { return unwanted_; }    // ... of pieces nobody wanted any more
+  [[nodiscard]] std::uint64_t received() const { return received_; }  // bytes of blocks
+  [[nodiscard]] std::uint64_t redundant() const {
+    return redundant_;
+  }  // ... that had come before, both right
+  [[nodiscard]] std::uint64_t corrupt() const { return corrupt_; }  // ... that were wrong
+  [[nodiscard]] std::uint64_t unwanted() const {
+    return unwanted_;
+  }  // ... of pieces nobody wanted any more
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
   [[nodiscard]] std::uint64_t cancels() const { return cancels_; }
   // Requests on open streams that were neither answered nor cancelled.
   [[nodiscard]] std::size_t outstanding() const;
+  // Who could deliver the piece and what is asked of them, for a report.
+  [[nodiscard]] std::string describe(std::uint32_t piece) const;
 
  private:
   friend class StreamAudit;
@@ -56,13 +64,14 @@ class Ledger {
   SimLoop& loop_;
   const Truth& truth_;
   const storage::PieceStore* store_ = nullptr;
-  std::map<std::uint32_t, int> wished_;               // piece -> wishes
-  std::map<std::uint32_t, TimePoint> withdrawn_;      // piece -> when its last wish ended
-  std::map<std::uint64_t, bool> arrived_;             // offset of a block that came right
+  std::map<std::uint32_t, int> wished_;           // piece -> wishes
+  std::map<std::uint32_t, TimePoint> withdrawn_;  // piece -> when its last wish ended
+  std::map<std::uint64_t, bool> arrived_;         // offset of a block that came right
   std::set<StreamAudit*> streams_;
   std::vector<std::string> violations_;
   std::uint64_t trace_ = 0xcbf29ce484222325U;
-  std::uint64_t received_ = 0, redundant_ = 0, corrupt_ = 0, unwanted_ = 0, requests_ = 0, cancels_ = 0;
+  std::uint64_t received_ = 0, redundant_ = 0, corrupt_ = 0, unwanted_ = 0, requests_ = 0,
+                cancels_ = 0;
   std::uint32_t next_stream_ = 0;
 };
 
@@ -74,6 +83,8 @@ class StreamAudit final : public Tap {
   void on_write(std::span<const std::byte> bytes) override;
   void on_close() override;
   [[nodiscard]] std::size_t outstanding() const { return closed_ ? 0 : asked_.size(); }
+  // One line: what it has to say about the piece.
+  [[nodiscard]] std::string describe(std::uint32_t piece) const;
 
  private:
   using Key = std::array<std::uint32_t, 3>;  // index, begin, length
@@ -99,6 +110,7 @@ class StreamAudit final : public Tap {
   std::set<std::uint32_t> allowed_fast_;
   std::set<Key> asked_;
   std::map<Key, int> cancelled_;
+  std::set<Key> unclear_;  // the engine may take the last answer for that of the cancelled request
 };
 
 }  // namespace swarmfs::sim

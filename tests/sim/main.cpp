@@ -1,6 +1,6 @@
 // The simulator's program: the tests, or the runs that the command line asks for (see scripts/sim).
 //   sim_tests --seed N [--runs K] [--verbose]    random swarms N, N+1, ...
-//   sim_tests --scenario NAME [--seed N] [--verbose]    one scenario, or `all`
+//   sim_tests --scenario NAME [--seed N] [--runs K]    one network, or `all`
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -42,15 +42,18 @@ int run_seeds(const Options& options) {
     const Outcome outcome = run_random_swarm(seed);
     if (outcome.violations.empty() && !options.verbose) continue;
     failed += outcome.violations.empty() ? 0 : 1;
-    std::printf("seed %llu: %zu reads, %.2f MB received, %.2f redundant, %.2f corrupt, trace %016llx\n%s",
-                static_cast<unsigned long long>(seed), outcome.reads, static_cast<double>(outcome.received) / 1e6,
-                static_cast<double>(outcome.redundant) / 1e6, static_cast<double>(outcome.corrupt) / 1e6,
-                static_cast<unsigned long long>(outcome.trace), describe(random_swarm(seed)).c_str());
+    std::printf(
+        "seed %llu: %zu reads, %.2f MB received, %.2f redundant, %.2f corrupt, trace %016llx\n%s",
+        static_cast<unsigned long long>(seed), outcome.reads,
+        static_cast<double>(outcome.received) / 1e6, static_cast<double>(outcome.redundant) / 1e6,
+        static_cast<double>(outcome.corrupt) / 1e6, static_cast<unsigned long long>(outcome.trace),
+        describe(random_swarm(seed)).c_str());
     if (options.verbose) {
       for (const std::string& line : outcome.log) std::printf("  log: %s\n", line.c_str());
     }
     for (const std::string& what : outcome.violations) std::printf("  BROKEN: %s\n", what.c_str());
-    std::printf("  repeat with: scripts/sim --seed %llu --verbose\n", static_cast<unsigned long long>(seed));
+    std::printf("  repeat with: scripts/sim --seed %llu --verbose\n",
+                static_cast<unsigned long long>(seed));
   }
   std::printf("%llu of %llu seeds failed\n", static_cast<unsigned long long>(failed),
               static_cast<unsigned long long>(options.runs));
@@ -61,7 +64,8 @@ int run_seeds(const Options& options) {
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
-  if (!options.scenario.empty()) return run_scenarios(options.scenario, options.seed, options.verbose);
+  if (!options.scenario.empty())
+    return run_scenarios(options.scenario, options.seed, options.runs, options.verbose);
   if (options.asked) return run_seeds(options);
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

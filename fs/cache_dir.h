@@ -1,0 +1,52 @@
+// The cache folder of one torrent: claimed by one process at a time.
+//
+//   <cache>/<info-hash in hex>/   0700
+//     lock      flock()ed while a process uses the folder; holds its process id
+//     added     Unix seconds when the torrent was first mounted here, as decimal text
+//     metainfo  the .torrent file
+//     data      the torrent's bytes, sparse (storage/disk)
+//
+// What an earlier process left in `data` is not trusted: it is removed when the folder is claimed.
+// No name in here comes from a torrent.
+//
+// Threads: any, before the engine starts: it blocks on the disk. Memory: one descriptor. Errors: a
+// Complaint that names the path. Lifetime: the claim ends with the CacheDir, or with the process.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "fs/complaint.h"
+#include "storage/disk.h"
+#include "storage/hash.h"
+
+namespace swarmfs::fs {
+
+// Where caches are: what --cache-dir says, else $XDG_CACHE_HOME/swarmfs, else ~/.cache/swarmfs.
+// Absolute, and without symbolic links as far as it exists; nothing is made. `xdg_cache_home` and
+// `home`: the environment variables, null when not set.
+[[nodiscard]] OrComplaint<std::string> find_cache_root(const std::optional<std::string>& option,
+                                                       const char* xdg_cache_home,
+                                                       const char* home);
+
+class CacheDir {
+ public:
+  // Makes what is missing, and refuses when another process uses it. Call after any fork.
+  [[nodiscard]] static OrComplaint<CacheDir> claim(const std::string& root,
+                                                   const storage::InfoHash& info_hash,
+                                                   std::span<const std::byte> torrent);
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::int64_t added() const { return added_; }  // Unix seconds
+
+ private:
+  CacheDir(std::string path, storage::UniqueFd lock, std::int64_t added)
+      : path_(std::move(path)), lock_(std::move(lock)), added_(added) {}
+  std::string path_;
+  storage::UniqueFd lock_;
+  std::int64_t added_;
+};
+
+}  // namespace swarmfs::fs

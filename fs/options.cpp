@@ -1,0 +1,396 @@
+#include "fs/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <boost/asio/ip/address.hpp>
+#include <charconv>
+#include <utility>
+
+#include "fs/terminal_text.h"
+
+namespace swarmfs::fs {
+namespace {
+
+// Longest name DNS knows.
+constexpr std::size_t kMaxHostName = 253;
+constexpr std::string_view kSeeHelp = " (swarmfs --help lists what there is)";
+
+// What mount(8), fstab and systemd put into -o for themselves, and what our mounts have or refuse
+// anyway. `suid`, `dev` and `rw` come from mount.fuse3, unasked.
+constexpr std::array<std::string_view, 45> kIgnoredMountOptions{"_netdev",
+                                                                "nofail",
+                                                                "noauto",
+                                                                "auto",
+                                                                "user",
+                                                                "nouser",
+                                                                "users",
+                                                                "owner",
+                                                                "group",
+                                                                "comment",
+                                                                "defaults",
+                                                                "rw",
+                                                                "ro",
+                                                                "suid",
+                                                                "nosuid",
+                                                                "dev",
+                                                                "nodev",
+                                                                "exec",
+                                                                "async",
+                                                                "sync",
+                                                                "dirsync",
+                                                                "atime",
+                                                                "noatime",
+                                                                "diratime",
+                                                                "nodiratime",
+                                                                "relatime",
+                                                                "norelatime",
+                                                                "strictatime",
+                                                                "nostrictatime",
+                                                                "lazytime",
+                                                                "nolazytime",
+                                                                "iversion",
+                                                                "noiversion",
+                                                                "mand",
+                                                                "nomand",
+                                                                "silent",
+                                                                "loud",
+                                                                "default_permissions",
+                                                                "hard_remove",
+                                                                "big_writes",
+                                                                "large_read",
+                                                                "nosymfollow",
+                                                                "symfollow",
+                                                                "helper",
+                                                                "uhelper"};
+
+// For the kernel, through libfuse 3.10 and newer.
+constexpr std::array<std::string_view, 5> kKernelOptions{"noexec", "context", "fscontext",
+                                                         "defcontext", "rootcontext"};
+
+// Known to users of FUSE, not possible here: say why.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kRefusedMountOptions{{
+    {"auto_unmount", "a dead mount is cleared when swarmfs starts again"},
+    {"allow_root", "use allow_other"},
+    {"subtype", "it is always swarmfs"},
+    {"nonempty", "mount on an empty directory"},
+}};
+
+struct RawOptions {
+  std::vector<std::string> words;  // positional
+  std::vector<std::string> mount_options;
+  std::vector<std::string> peers;
+  std::string cache_dir;
+  std::string port;
+  std::string log_level;
+  std::string check;
+  bool foreground = false;
+  bool debug = false;
+  bool allow_local = false;
+  bool version = false;
+  bool help = false;
+};
+
+Complaint usage(std::string line) {
+  return {printable(line), kExitUsage};
+}
+
+bool contains(const auto& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+// The options that are also available under -o.
+void add_long_options(CLI::App& app, RawOptions& raw) {
+  const auto last = CLI::MultiOptionPolicy::TakeLast;
+  app.add_flag("-f,--foreground", raw.foreground, "stay in the foreground, log to the terminal");
+  app.add_flag("-d,--debug", raw.debug, "-f, and show every request of the kernel");
+  app.add_option("--peer", raw.peers, "a peer to connect to; may be given many times")
+      ->type_name("HOST:PORT")
+      ->allow_extra_args(false);
+  app.add_option("--cache-dir", raw.cache_dir,
+                 "where downloaded data is kept [$XDG_CACHE_HOME/swarmfs or ~/.cache/swarmfs]")
+      ->type_name("DIR")
+      ->multi_option_policy(last);
+  app.add_option("--port", raw.port,
+                 "the port told to trackers; this version does not listen on it [" +
+                     std::to_string(kDefaultPort) + "]")
+      ->type_name("PORT")
+      ->multi_option_policy(last);
+  app.add_flag("--allow-local", raw.allow_local,
+               "let trackers lead to loopback and link-local addresses (closed networks, tests)");
+  app.add_option("--log-level", raw.log_level, "error, warning, info or debug [info]")
+      ->type_name("LEVEL")
+      ->multi_option_policy(last);
+}
+
+void add_command_line(CLI::App& app, RawOptions& raw) {
+  app.set_help_flag();
+  add_long_options(app, raw);
+  app.add_option("-o", raw.mount_options, "mount options, see below; may be given many times")
+      ->type_name("OPT[=VALUE],...")
+      ->allow_extra_args(false);
+  app.add_option("--check", raw.check,
+                 "say what a torrent holds, or what is wrong with it; no mount")
+      ->type_name("FILE.torrent")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.add_flag("-h,--help", raw.help, "show this text");
+  app.add_flag("-V,--version", raw.version, "show versions: ours, libfuse's, the FUSE protocol's");
+  app.add_option("words", raw.words)->group("");
+  app.allow_extras();
+}
+
+// CLI11 reports by exception. `where` goes before its text.
+std::optional<Complaint> parse_with(CLI::App& app, std::vector<std::string> words,
+                                    const std::string& where) {
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    return usage(where + error.what() + std::string(kSeeHelp));
+  }
+  std::vector<std::string> unknown = app.remaining();
+  std::erase(unknown, "--");  // what ends the options
+  if (!unknown.empty())
+    return usage(where + "unknown option " + unknown.front() + std::string(kSeeHelp));
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> parse_number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<std::uint16_t> parse_port(std::string_view text) {
+  const std::optional<std::uint64_t> value = parse_number(text);
+  if (!value || *value == 0 || *value > 65535) return std::nullopt;
+  return static_cast<std::uint16_t>(*value);
+}
+
+// What -o says that is not a long option.
+struct MountWords {
+  bool soft = false;
+  std::optional<std::chrono::seconds> timeo;
+  std::vector<std::string> long_options;  // as typed, without -o
+};
+
+std::optional<Complaint> take_mount_option(const std::string& option, Options& options,
+                                           MountWords& words) {
+  const std::size_t equals = option.find('=');
+  const std::string name = option.substr(0, equals);
+  const std::string value = equals == std::string::npos ? "" : option.substr(equals + 1);
+  if (contains(kIgnoredMountOptions, name) || name.starts_with("x-") || name.starts_with("X-")) {
+    return std::nullopt;
+  }
+  for (const auto& [refused, why] : kRefusedMountOptions) {
+    if (name == refused) return usage("-o " + name + ": not possible: " + std::string(why));
+  }
+  if (contains(kKernelOptions, name)) {
+    options.kernel_options.push_back(option);
+  } else if (name == "allow_other") {
+    options.allow_other = true;
+  } else if (name == "fsname" && !value.empty()) {
+    options.fsname = value;
+  } else if (name == "hard") {
+    words.soft = false;
+  } else if (name == "soft") {
+    words.soft = true;
+  } else if (name == "timeo") {
+    // A day is for ever to a program; the cap keeps deadlines far from overflow.
+    constexpr std::uint64_t kMaxTimeo = 24 * 60 * 60;
+    const std::optional<std::uint64_t> seconds = parse_number(value);
+    if (!seconds || *seconds == 0 || *seconds > kMaxTimeo) {
+      return usage("-o " + option + ": timeo takes seconds, 1 to " + std::to_string(kMaxTimeo));
+    }
+    words.timeo = std::chrono::seconds(*seconds);
+  } else {
+    words.long_options.push_back(option);
+  }
+  return std::nullopt;
+}
+
+// One at a time, so that a complaint names what was typed; in an App of its own, in which -f,
+// --help and positional words do not exist.
+std::optional<Complaint> take_long_option(const std::string& typed, RawOptions& raw) {
+  const std::size_t equals = std::min(typed.find('='), typed.size());
+  std::string name = typed.substr(0, equals);
+  std::replace(name.begin(), name.end(), '_', '-');
+  CLI::App app;
+  app.set_help_flag();
+  add_long_options(app, raw);
+  app.allow_extras();
+  const std::vector<std::string> peers_so_far = std::exchange(raw.peers, {});
+  const auto complaint =
+      parse_with(app, {"--" + name + typed.substr(equals)}, "-o " + typed + ": ");
+  raw.peers.insert(raw.peers.begin(), peers_so_far.begin(), peers_so_far.end());
+  if (complaint && !app.remaining().empty()) {
+    return usage("-o " + typed + ": unknown mount option" + std::string(kSeeHelp));
+  }
+  return complaint;
+}
+
+std::optional<Complaint> take_mount_options(RawOptions& raw, Options& options) {
+  MountWords words;
+  for (const std::string& list : raw.mount_options) {
+    for (const std::string& option : split_mount_options(list)) {
+      if (auto complaint = take_mount_option(option, options, words)) return complaint;
+    }
+  }
+  for (const std::string& typed : words.long_options) {
+    if (auto complaint = take_long_option(typed, raw)) return complaint;
+  }
+  if (words.timeo && !words.soft)
+    return usage("-o timeo: needs -o soft; hard mounts wait for ever");
+  if (words.soft) options.soft_timeout = words.timeo.value_or(kDefaultSoftTimeout);
+  return std::nullopt;
+}
+
+std::optional<Complaint> take_values(const RawOptions& raw, Options& options) {
+  for (const std::string& text : raw.peers) {
+    const std::optional<net::PeerName> peer = parse_peer_name(text);
+    if (!peer) {
+      return usage(
+          "--peer " + text +
+          ": not HOST:PORT, as in 192.0.2.7:6881, [2001:db8::1]:6881 or seed.example:6881");
+    }
+    options.peers.push_back(*peer);
+  }
+  if (!raw.port.empty()) {
+    const std::optional<std::uint16_t> port = parse_port(raw.port);
+    if (!port) return usage("--port " + raw.port + ": not a port; ports are 1 to 65535");
+    options.port = *port;
+  }
+  constexpr std::array<std::pair<std::string_view, LogLevel>, 4> kLevels{
+      {{"debug", LogLevel::debug},
+       {"info", LogLevel::info},
+       {"warning", LogLevel::warning},
+       {"error", LogLevel::error}}};
+  if (!raw.log_level.empty()) {
+    const auto level = std::find_if(kLevels.begin(), kLevels.end(),
+                                    [&](const auto& l) { return l.first == raw.log_level; });
+    if (level == kLevels.end()) {
+      return usage("--log-level " + raw.log_level + ": must be error, warning, info or debug");
+    }
+    options.log_level = level->second;
+  }
+  if (!raw.cache_dir.empty()) options.cache_dir = raw.cache_dir;
+  options.allow_local = raw.allow_local;
+  options.foreground = raw.foreground || raw.debug;
+  options.debug = raw.debug;
+  if (raw.debug) options.log_level = LogLevel::debug;
+  return std::nullopt;
+}
+
+std::optional<Complaint> take_words(const RawOptions& raw, Options& options) {
+  if (!raw.check.empty()) {
+    if (!raw.words.empty()) {
+      return usage("--check takes one file and no mountpoint: what is " + raw.words.front() +
+                   " for?");
+    }
+    options.action = Options::Action::check;
+    options.torrent = raw.check;
+    return std::nullopt;
+  }
+  if (raw.words.empty())
+    return usage("what to mount? Usage: swarmfs [options] FILE.torrent MOUNTPOINT");
+  if (raw.words.size() == 1) {
+    return usage(raw.words[0] +
+                 ": where to mount it? Usage: swarmfs [options] FILE.torrent MOUNTPOINT");
+  }
+  if (raw.words.size() > 2) {
+    return usage("one torrent and one mountpoint, please: what is " + raw.words[2] + " for?");
+  }
+  options.torrent = raw.words[0];
+  options.mountpoint = raw.words[1];
+  if (options.torrent.empty() || options.mountpoint.empty()) {
+    return usage("the torrent and the mountpoint must not be empty");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<std::string> split_mount_options(std::string_view list) {
+  std::vector<std::string> options(1);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (list[i] == ',') {
+      options.emplace_back();
+    } else {
+      if (list[i] == '\\' && i + 1 < list.size()) ++i;
+      options.back() += list[i];
+    }
+  }
+  std::erase(options, "");
+  return options;
+}
+
+std::optional<net::PeerName> parse_peer_name(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  const std::optional<std::uint16_t> port = parse_port(text.substr(colon + 1));
+  std::string host(text.substr(0, colon));
+  if (!port || host.empty() || host.size() > kMaxHostName) return std::nullopt;
+  if (host.starts_with('[')) {
+    if (!host.ends_with(']')) return std::nullopt;
+    host = host.substr(1, host.size() - 2);
+    error_code ec;
+    asio::ip::make_address_v6(host, ec);
+    if (ec) return std::nullopt;
+  } else {
+    const auto fits = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '-' || c == '.' || c == '_';
+    };
+    if (!std::all_of(host.begin(), host.end(), fits)) return std::nullopt;
+  }
+  return net::PeerName{std::move(host), *port};
+}
+
+OrComplaint<Options> parse_options(int argc, const char* const* argv) {
+  RawOptions raw;
+  CLI::App app;
+  add_command_line(app, raw);
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (auto complaint = parse_with(app, words, "")) return *complaint;
+  Options options;
+  if (raw.help || raw.version) {
+    options.action = raw.help ? Options::Action::help : Options::Action::version;
+    return options;
+  }
+  if (auto complaint = take_mount_options(raw, options)) return *complaint;
+  if (auto complaint = take_values(raw, options)) return *complaint;
+  if (auto complaint = take_words(raw, options)) return *complaint;
+  return options;
+}
+
+std::string help_text() {
+  RawOptions raw;
+  CLI::App app;
+  add_command_line(app, raw);
+  std::string text =
+      "swarmfs mounts a torrent as a read-only directory; what is read is downloaded.\n\n"
+      "  swarmfs [options] FILE.torrent MOUNTPOINT     mount\n"
+      "  fusermount3 -u MOUNTPOINT                     unmount\n"
+      "  swarmfs --check FILE.torrent                  say what a torrent holds\n\n"
+      "Options:\n";
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_group().empty()) continue;
+    std::string name = option->get_name(false, true);
+    std::replace(name.begin(), name.end(), ',', ' ');
+    if (option->get_type_size() != 0) name += " " + option->get_type_name();
+    text += "  " + name +
+            (name.size() < 24 ? std::string(24 - name.size(), ' ') : "\n" + std::string(26, ' ')) +
+            option->get_description() + "\n";
+  }
+  return text +
+         "\nMount options (-o), besides every long option above (-o cache_dir=/data):\n"
+         "  allow_other             other users may read too\n"
+         "  hard                    a read waits until its data is there (the default)\n"
+         "  soft,timeo=SECONDS      a read fails when its data has not come in time [60]\n"
+         "  fsname=NAME             what df and mount show as the source\n"
+         "  noexec, context=...     passed to the kernel\n"
+         "What mount(8) and fstab add (_netdev, nofail, x-..., and so on) is ignored.\n";
+}
+
+}  // namespace swarmfs::fs

@@ -1,0 +1,52 @@
+// The command line as a checked value. Whatever the user may set stands in Options, and nowhere
+// else.
+//
+// Threads: any; pure: nothing is opened, resolved or printed. Memory: the words. Errors: a
+// Complaint with kExitUsage.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fs/complaint.h"
+#include "net/torrent_session.h"
+
+namespace swarmfs::fs {
+
+// The first of the range that BitTorrent clients have used from the start.
+inline constexpr std::uint16_t kDefaultPort = 6881;
+// How long a read waits on a `-o soft` mount when `timeo` does not say: what NFS waits over TCP.
+inline constexpr std::chrono::seconds kDefaultSoftTimeout{60};
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
+
+struct Options {
+  enum class Action : std::uint8_t { mount, check, help, version };
+  Action action = Action::mount;
+  std::string torrent;     // as typed
+  std::string mountpoint;  // as typed
+  bool foreground = false;
+  bool debug = false;  // implies foreground and LogLevel::debug
+  std::vector<net::PeerName> peers;
+  std::optional<std::string> cache_dir;  // as typed
+  std::uint16_t port = kDefaultPort;
+  bool allow_local = false;
+  LogLevel log_level = LogLevel::info;
+  bool allow_other = false;
+  std::optional<std::chrono::seconds> soft_timeout;  // empty: reads wait for ever (hard)
+  std::optional<std::string> fsname;                 // empty: the torrent's name
+  std::vector<std::string> kernel_options;           // for libfuse, which knows all of them
+};
+
+[[nodiscard]] OrComplaint<Options> parse_options(int argc, const char* const* argv);
+[[nodiscard]] std::string help_text();
+
+// "a,b=c\,d" as {"a", "b=c,d"}: commas separate, a backslash takes the next character as it is.
+[[nodiscard]] std::vector<std::string> split_mount_options(std::string_view list);
+// HOST:PORT, with IPv6 addresses in brackets. Empty: it is not that.
+[[nodiscard]] std::optional<net::PeerName> parse_peer_name(std::string_view text);
+
+}  // namespace swarmfs::fs

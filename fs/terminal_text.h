@@ -1,0 +1,19 @@
+// Text from outside (a torrent, a peer, a tracker, a file name) made fit for a terminal or a log.
+//
+// Threads: any; pure. Memory: the result. Errors: none; what cannot be shown is shown as a number.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace swarmfs::fs {
+
+// One line of valid UTF-8. Control characters and bytes that are not UTF-8 become \xNN; characters
+// that make a text read differently from what it is (bidirectional marks, zero-width characters,
+// line separators) become \u{NNNN}. Everything else is kept.
+[[nodiscard]] std::string printable(std::string_view text);
+
+// "0 B", "1023 B", "1.00 KiB", "12.3 MiB", "456 GiB": three digits.
+[[nodiscard]] std::string human_size(std::uint64_t bytes);
+
+}  // namespace swarmfs::fs
