@@ -28,10 +28,10 @@ class Blocked(Case):
         self.present, self.absent = mount.file("album/present.bin"), mount.file("album/sub/absent.bin")
         return mount
 
-    def blocked(self, *command, path=None):
+    def blocked(self, *command):
         """A process that has come to wait in a read."""
         reader = self.start(*command)
-        until(lambda: blocked_reading(reader.pid, path or self.absent) or reader.poll() is not None, f"{command[0]} to block")
+        until(lambda: blocked_reading(reader.pid, self.absent) or reader.poll() is not None, f"{command[0]} to block")
         self.assertIsNone(reader.poll(), f"{command[0]} was to block")
         return reader
 
@@ -126,8 +126,7 @@ class NeverFrozen(Blocked):
             "file = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)\n"
             "os.preadv(file, [mmap.mmap(-1, 4096)], 0)\n"
         )
-        reader = self.start(sys.executable, "-c", code, self.absent)
-        until(lambda: in_preadv(reader.pid) or reader.poll() is not None, "the reader to block")
+        reader = self.blocked(sys.executable, "-c", code, self.absent)
         for _ in range(20):
             reader.send_signal(signal.SIGURG)
             time.sleep(0.01)
@@ -287,15 +286,6 @@ class Unmounting(Blocked):
             self.assert_same_file(mount.file(), mount.source())
             mount.stop()
             self.assertFalse(is_live(path))
-
-
-def in_preadv(pid):
-    """Blocked in preadv(2) (x86-64, arm64)."""
-    try:
-        with open(f"/proc/{pid}/syscall", encoding="utf-8") as file:
-            return file.read().split()[0] in ("295", "69")
-    except OSError:
-        return False
 
 
 def sleeping_in_kernel(pid):
