@@ -119,7 +119,8 @@ void World::read_all() {
   if (spec_.ask_oracle) bench.oracle = [this](storage::ByteRange range) { return oracle(range); };
   const TimePoint began = loop_.clock().now();
   for (const ReaderSpec& reader : spec_.readers) {
-    readers_.push_back(std::make_unique<Reader>(bench, reader, rng_.next()));
+    const auto id = static_cast<std::uint32_t>(readers_.size() + 1);
+    readers_.push_back(std::make_unique<Reader>(bench, reader, rng_.next(), id));
     tasks_.spawn(readers_.back()->run());
   }
   const auto all_done = [this] {
