@@ -146,7 +146,7 @@ WorldSpec far_seq(std::uint64_t seed) {
 
 // One peer, far away: only a request queue as deep as rate x round trip fills the link (22).
 WorldSpec long_fat(std::uint64_t seed) {
-  return sequential(seed, cycled({{.delay = 150ms, .rate = mbit(80)}}, 1), 64 * kMiB);
+  return sequential(seed, cycled({{.delay = 150ms, .rate = mbit(80)}}, 1), 120 * kMiB);
 }
 
 // A player that opens, looks at the tail, plays, and jumps twice: each jump is a reader of its own
@@ -212,9 +212,9 @@ const std::vector<Scenario>& scenarios() {
       {.name = "jitter-seek", .make = jitter_seek},
       {.name = "home-seq", .make = home_seq, .least_mib_per_s = 9.2, .redundant_share = 0.03},
       {.name = "far-seq", .make = far_seq, .least_mib_per_s = 8.8, .redundant_share = 0.03},
-      {.name = "long-fat", .make = long_fat, .least_mib_per_s = 8, .redundant_share = 0.03},
-      {.name = "home-play", .make = home_play, .picture_ms = 650},
-      {.name = "home-play-4k", .make = home_play_4k, .picture_ms = 1300},
+      {.name = "long-fat", .make = long_fat, .least_mib_per_s = 7.5, .redundant_share = 0.03},
+      {.name = "home-play", .make = home_play, .open_ms = 1600, .jump_ms = 650},
+      {.name = "home-play-4k", .make = home_play_4k, .open_ms = 2400, .jump_ms = 1300},
       // The copy may not be slower than half the line because of the seeks, nor the seeks much
       // slower because of it.
       {.name = "seek-beside-copy", .make = seek_beside_copy, .ratio_p50 = 2, .ratio_p95 = 4},

@@ -27,6 +27,11 @@ TimePoint Line::pass(TimePoint now, std::size_t bytes) {
   return at_microseconds(free_at_);
 }
 
+Duration Line::backlog(TimePoint now) const {
+  const double wait = free_at_ - microseconds(now);
+  return wait <= 0 ? Duration{} : Duration(static_cast<std::int64_t>(wait));
+}
+
 Pipe::Pipe(SimClock& clock, const Link& link, Line* line, Rng rng)
     : clock_(clock), link_(link), line_(line), rng_(rng) {
   // About a millisecond of the link: fine enough for latencies in milliseconds, few enough events
@@ -114,6 +119,9 @@ void Pipe::send_chunk(std::size_t bytes) {
   pump_armed_ = true;
   clock_.schedule(at_microseconds(free_at_), [self = shared_from_this(), bytes] {
     const TimePoint out = self->clock_.now();
+    if (self->line_ != nullptr && self->line_->backlog(out) > kLineBuffer) {
+      self->congested(self->line_->backlog(out));
+    }
     self->deliver(bytes, self->line_ != nullptr ? self->line_->pass(out, bytes) : out);
     self->pump_armed_ = false;
     self->pump();
@@ -139,10 +147,21 @@ void Pipe::arrive(std::size_t bytes) {
 void Pipe::acknowledged(std::size_t bytes) {
   // A window that is not used does not grow (tcp_is_cwnd_limited).
   if (window_ < 2 * static_cast<double>(in_flight_)) {
-    window_ = std::min(full_window_, window_ + static_cast<double>(bytes));
+    // Doubling every round trip; after congestion by a few segments (CUBIC grows back within
+    // seconds, Reno by one segment a round trip would take minutes).
+    const double share = window_ < slow_start_until_ ? 1 : 4.0 * kSegment / window_;
+    window_ = std::min(full_window_, window_ + share * static_cast<double>(bytes));
   }
   in_flight_ -= bytes;
   pump();
+}
+
+// CUBIC's answer to a loss (RFC 9438 4.6), at most once a round trip.
+void Pipe::congested(Duration backlog) {
+  const TimePoint now = clock_.now();
+  if (now - last_cut_ < 2 * link_.delay + backlog) return;
+  last_cut_ = now;
+  window_ = slow_start_until_ = std::max(0.7 * window_, 2.0 * kSegment);
 }
 
 std::size_t Pipe::read(std::span<const asio::mutable_buffer> into) {

@@ -30,6 +30,10 @@ using net::Endpoint;
 inline constexpr std::size_t kSegment = 1448;  // payload of an Ethernet frame with TCP timestamps
 inline constexpr std::size_t kInitialWindow = 10 * kSegment;  // RFC 6928
 inline constexpr Duration kIdleReset = 1s;
+// Buffer in front of the shared line, as time (what the lab's cable has). A router drops what comes
+// beyond it; here nothing is dropped, but a sender that meets a full buffer slows down as if it
+// were.
+inline constexpr Duration kLineBuffer = 100ms;
 inline constexpr std::size_t kReceiveWindow =
     4 * 1024 * 1024;  // of tcp_rmem's 6 MiB maximum, after autotuning
 
@@ -52,6 +56,8 @@ class Line {
   [[nodiscard]] double rate() const { return rate_; }
   // Takes `bytes` at `now`; returns when the last of them is through.
   TimePoint pass(TimePoint now, std::size_t bytes);
+  // What waits in front of it, as time.
+  [[nodiscard]] Duration backlog(TimePoint now) const;
 
  private:
   double rate_;
@@ -85,6 +91,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void deliver(std::size_t bytes, TimePoint through);
   void arrive(std::size_t bytes);
   void acknowledged(std::size_t bytes);
+  void congested(Duration backlog);
   void compact();
 
   SimClock& clock_;
@@ -94,6 +101,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   std::size_t chunk_;
   double window_ = kInitialWindow;
   double full_window_;
+  double slow_start_until_ = 1e18;  // bytes of window (ssthresh)
+  TimePoint last_cut_{};
   double free_at_ = 0;  // microseconds of the clock at which the link can take the next chunk
   bool pump_armed_ = false;
   TimePoint last_send_{};

@@ -100,6 +100,22 @@ TEST_F(PipeTest, TheSharedLineCapsTheSumOfAllLinks) {
   EXPECT_NEAR(to_ms(loop_.elapsed()), 2000, 100) << "4 MB over 2 MB/s";
 }
 
+TEST_F(PipeTest, SendersSlowDownBeforeTheLinesBufferIsMuchMoreThanFull) {
+  Line line(mbit(16));
+  std::vector<std::shared_ptr<Sending>> sendings;
+  for (int i = 0; i < 4; ++i) {
+    sendings.push_back(send(pipe({.delay = 50ms, .rate = mbit(100)}, &line), 5'000'000));
+  }
+  Duration longest{};
+  for (int i = 0; i < 200; ++i) {
+    loop_.run_for(50ms);
+    if (i >= 40) longest = std::max(longest, line.backlog(loop_.now()));
+  }
+  EXPECT_LT(to_ms(longest), 200);
+  for (const auto& s : sendings) ms_until_arrived(*s, 5'000'000);
+  EXPECT_LT(to_ms(loop_.elapsed()), 11'000) << "20 MB over 2 MB/s: the line stays busy";
+}
+
 TEST_F(PipeTest, JitterNeverReordersBytes) {
   const auto through = pipe({.delay = 10ms, .rate = mbit(50), .jitter = 40ms});
   Payload sent(200'000), got;
