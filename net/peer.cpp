@@ -29,6 +29,14 @@ constexpr std::uint32_t kUnmeasuredPipeline = 4;
 // Silence that no busy queue or lost packet explains: Linux's smallest retransmission time-out is
 // 200 ms, two in a row 600.
 constexpr Duration kSuspectSilence = 700ms;
+// The same for a peer that has never sent a block: nothing speaks for it yet.
+constexpr Duration kUnknownSilence = 250ms;
+// Lateness worth remembering when what was asked is cancelled.
+constexpr Duration kLate = 150ms;
+// Start-up ends when the rate has grown by less than a quarter for three rounds (as in BBR).
+constexpr double kStartGain = 2.0;
+constexpr double kStartGrowth = 1.25;
+constexpr int kStartRounds = 3;
 // A snubbed peer gets one block to prove itself after this long, then after twice as long each
 // time.
 constexpr Duration kFirstProbe = 5s;
@@ -100,6 +108,7 @@ std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint 
   last_arrival_ = now;
   snubbed_ = false;
   probe_interval_ = Duration::zero();
+  if (starting_ && now >= round_end_) end_round(now);
   return request;
 }
 
@@ -167,9 +176,14 @@ Duration Peer::silence(TimePoint now) const {
   return std::max(now - expected, Duration::zero());
 }
 
-bool Peer::suspect(TimePoint now) const {
-  return snubbed_ || silence(now) > std::max(kSuspectSilence, 3 * round_trip_);
+bool Peer::suspect(TimePoint now) const { return snubbed_ || overdue(now); }
+
+bool Peer::overdue(TimePoint now) const {
+  const Duration limit = received_bytes_ == 0 ? std::max(kUnknownSilence, round_trip_) : std::max(kSuspectSilence, 3 * round_trip_);
+  return silence(now) > limit;
 }
+
+bool Peer::late(TimePoint now) const { return !snubbed_ && silence(now) > std::max(kLate, round_trip_); }
 
 void Peer::snub(TimePoint now) {
   snubbed_ = true;
@@ -198,11 +212,23 @@ TimePoint Peer::due(const Request& request, TimePoint now) const {
   return std::max(due, now) + silence(now);
 }
 
-bool Peer::full(Duration slack) const {
+void Peer::end_round(TimePoint now) {
+  round_end_ = now + std::max<Duration>(round_trip_, kSampleTime);
+  if (!measured_) return;
+  rounds_without_growth_ = rate_ > round_rate_ * kStartGrowth ? 0 : rounds_without_growth_ + 1;
+  starting_ = rounds_without_growth_ < kStartRounds;
+  round_rate_ = std::max(round_rate_, rate_);
+}
+
+bool Peer::covers(Duration slack, double gain) const {
   if (requests_.size() >= request_limit_) return true;
   if (!measured_) return requests_.size() >= kUnmeasuredPipeline;
-  const auto depth = static_cast<std::uint64_t>(rate_ * Seconds(round_trip_ + slack).count());
+  const auto depth = static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip_ + slack).count());
   return outstanding_bytes() >= std::max<std::uint64_t>(depth, kMinPipeline * storage::kBlockSize);
 }
+
+bool Peer::full(Duration slack) const { return covers(slack, 1.0); }
+
+bool Peer::full_ahead(Duration slack) const { return covers(slack, starting_ ? kStartGain : 1.0); }
 
 }  // namespace swarmfs::net

@@ -69,11 +69,17 @@ class Peer {
   // True when asking for more would only make a queue: outstanding bytes cover rate x (round trip +
   // slack).
   [[nodiscard]] bool full(Duration slack) const;
+  // The same for readahead, which may probe for more bandwidth: twice as deep until the rate stops growing.
+  [[nodiscard]] bool full_ahead(Duration slack) const;
   // How long it has been silent beyond what was expected of it; zero when on time or idle.
   [[nodiscard]] Duration silence(TimePoint now) const;
   // Silent for so long that nobody should wait for it; stays so after its requests were taken away,
   // until it delivers.
   [[nodiscard]] bool suspect(TimePoint now) const;
+  // Later than a busy queue explains, but not yet given up: not to be forgotten when its requests are cancelled.
+  [[nodiscard]] bool late(TimePoint now) const;
+  // Silent for longer than any queue explains.
+  [[nodiscard]] bool overdue(TimePoint now) const;
   // Its requests are about to be cancelled for silence: no more until a probe, at growing
   // intervals.
   void snub(TimePoint now);
@@ -87,6 +93,8 @@ class Peer {
   [[nodiscard]] Duration time_for(std::uint64_t bytes) const;
   [[nodiscard]] TimePoint flowing_since() const;
   [[nodiscard]] std::uint64_t queued_bytes() const;
+  [[nodiscard]] bool covers(Duration slack, double gain) const;
+  void end_round(TimePoint now);
 
   bool fast_;
   std::uint32_t request_limit_ = kDefaultRequests;
@@ -103,6 +111,11 @@ class Peer {
   TimePoint window_start_{};  // of the rate measurement under way
   std::uint64_t window_bytes_ = 0;
   bool window_open_ = false;
+  // Start-up: rounds of one round trip each in which the rate is still growing.
+  bool starting_ = true;
+  TimePoint round_end_{};
+  double round_rate_ = 0;
+  int rounds_without_growth_ = 0;
   bool snubbed_ = false;
   TimePoint probe_at_{};
   Duration probe_interval_{};

@@ -134,7 +134,7 @@ PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint
   open.senders[block.block] = key;
   if (open.copies[block.block] > 0) {
     for (KnownPeer& other : peers_) {
-      if (other.second.model.owes(block)) cancel(other, block);
+      if (other.second.model.owes(block)) give_up(other, block, now);
     }
   }
   return Arrival::wanted;
@@ -310,7 +310,7 @@ void PiecePicker::refresh_wanted() {
           wish.pace > 0 ? static_cast<double>(begin - wish.range.begin) / wish.pace : 0;
       const TimePoint deadline = active.since + std::chrono::duration_cast<Duration>(
                                                     std::chrono::duration<double>(seconds));
-      wanted_.push_back({*piece, key, wish.urgency == Urgency::now, deadline, active.since});
+      wanted_.push_back({*piece, key, wish.urgency == Urgency::now, deadline, active.since, wish.reader});
     }
   };
   for (const auto& entry : wishes_) {
@@ -335,7 +335,7 @@ std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
   });
   if (wanted_changed_) {
     refresh_wanted();
-    cancel_unwanted();
+    cancel_unwanted(now);
     wanted_changed_ = false;
   }
   snub_silent(now);
@@ -375,14 +375,24 @@ void PiecePicker::cancel(KnownPeer& known, BlockId block) {
   orders_.push_back({Order::Kind::cancel, known.first, block});
 }
 
-void PiecePicker::cancel_unwanted() {
+// Cancels what is not needed any more. A peer that was late with it stays under suspicion, though it owes nothing now.
+void PiecePicker::give_up(KnownPeer& known, BlockId block, TimePoint now) {
+  Peer& model = known.second.model;
+  if (model.late(now)) {
+    model.snub(now);
+    stop_relying_on(known.first);
+  }
+  cancel(known, block);
+}
+
+void PiecePicker::cancel_unwanted(TimePoint now) {
   std::vector<BlockId> doomed;
   for (KnownPeer& known : peers_) {
     doomed.clear();
     for (const Peer::Request& r : known.second.model.requests()) {
       if (!r.cancelled && !is_wanted(r.block.piece)) doomed.push_back(r.block);
     }
-    for (const BlockId block : doomed) cancel(known, block);
+    for (const BlockId block : doomed) give_up(known, block, now);
   }
 }
 
@@ -390,7 +400,7 @@ void PiecePicker::snub_silent(TimePoint now) {
   for (KnownPeer& known : peers_) {
     Peer& model = known.second.model;
     model.expire_cancelled(now);
-    if (model.silence(now) == Duration::zero() || !model.suspect(now)) continue;
+    if (!model.overdue(now)) continue;
     std::vector<BlockId> owed;
     for (const Peer::Request& r : model.requests()) {
       if (!r.cancelled) owed.push_back(r.block);
@@ -477,10 +487,15 @@ void PiecePicker::assign_urgent(TimePoint now) {
     const auto found = open_.find(wanted.piece);
     if (found != open_.end() && found->second.complete()) continue;
     urgent_open_ = true;
+    blocked_readers_.insert(wanted.reader);
     if (held == wanted.wish) continue;
     if (!available(wanted.piece)) continue;
-    if (!assign_piece(wanted, now)) held = wanted.wish;
-    if (!held) hedge(wanted, now);
+    if (!assign_piece(wanted, now)) {
+      held = wanted.wish;
+      held_ = true;
+    } else {
+      hedge(wanted, now);
+    }
   }
 }
 
@@ -498,10 +513,25 @@ void PiecePicker::hedge(const Wanted& wanted, TimePoint now) {
   }
   std::stable_sort(spare.begin(), spare.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
+  probe(wanted, found->second, now);
   for (auto& [eta, known] : spare) {
     while (hedge_credit_ >= storage::kBlockSize && !known->second.model.full(kUrgentSlack)) {
       if (!hedge_one(wanted, found->second, *known, now)) break;
     }
+  }
+}
+
+// A snubbed peer may prove itself with a copy of a block that somebody else is expected to deliver.
+void PiecePicker::probe(const Wanted& wanted, const Open& open, TimePoint now) {
+  for (KnownPeer& known : peers_) {
+    const Peer& model = known.second.model;
+    if (!model.snubbed() || !model.may_probe(now) || !model.requests().empty()) continue;
+    if (!eligible(known, wanted.piece, now) || hedge_credit_ < storage::kBlockSize) continue;
+    const auto asked = std::find(open.states.begin(), open.states.end(), BlockState::asked);
+    if (asked == open.states.end()) return;
+    const BlockId block{wanted.piece, static_cast<std::uint32_t>(asked - open.states.begin())};
+    hedge_credit_ -= layout_.block_size(block);
+    request(known, block, now);
   }
 }
 
@@ -534,13 +564,14 @@ bool PiecePicker::hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, 
 
 // The first block whose deadline the peer meets, else the first there is: blocks far ahead go to
 // slow peers.
-std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta) {
+std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta, bool bulk) {
   std::optional<BlockId> first;
   bool room = true;
   for (const Wanted& wanted : wanted_) {
     if (wanted.urgent || !known.model.allows(wanted.piece) || careful_.contains(wanted.piece))
       continue;
     if (first && wanted.deadline < eta) continue;
+    if (!bulk && others_blocked(wanted.reader)) continue;
     const auto found = open_.find(wanted.piece);
     if (found != open_.end() && found->second.free == 0) continue;
     if (found == open_.end() && !room) continue;
@@ -554,22 +585,30 @@ std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta
   return first;
 }
 
+bool PiecePicker::others_blocked(std::uint32_t reader) const {
+  return blocked_readers_.size() > (blocked_readers_.contains(reader) ? 1U : 0U);
+}
+
 void PiecePicker::assign_ahead(TimePoint now) {
   if (wanted_.empty() || wanted_.back().urgent) return;
+  // While blocks are held back for full peers, readahead must not fill up the room they wait for.
+  const auto full = [held = held_](const Peer& model) {
+    return held ? model.full(kUrgentSlack) : model.full_ahead(kAheadSlack);
+  };
   std::vector<std::pair<TimePoint, KnownPeer*>> order;
   for (KnownPeer& known : peers_) {
     const Peer& model = known.second.model;
     if (known.second.rest_until > now || (model.choking && model.allowed_fast.empty())) continue;
     if (model.suspect(now) && (!model.may_probe(now) || !model.requests().empty())) continue;
-    if (!model.full(kAheadSlack)) order.emplace_back(model.eta(storage::kBlockSize, now), &known);
+    if (!full(model)) order.emplace_back(model.eta(storage::kBlockSize, now), &known);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [eta, known] : order) {
     Peer& model = known->second.model;
-    while (!model.full(kAheadSlack)) {
-      const std::optional<BlockId> block =
-          pick_ahead(known->second, model.eta(storage::kBlockSize, now));
+    while (!full(model)) {
+      // Beside another's blocked read, readahead may only keep the line busy, not queue.
+      const bool bulk = !model.full(Duration::zero());
+      const std::optional<BlockId> block = pick_ahead(known->second, model.eta(storage::kBlockSize, now), bulk);
       if (!block) break;
       request(*known, *block, now);
       if (model.snubbed()) break;  // a probe is one block

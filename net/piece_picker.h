@@ -32,6 +32,7 @@ struct Wish {
   storage::ByteRange range;  // torrent offsets
   Urgency urgency = Urgency::now;
   double pace = 0;  // readahead only: bytes per second at which the reader consumes; 0: unknown
+  std::uint32_t reader = 0;  // whose wish it is (a file handle): another's readahead gives way while this one is blocked
 };
 
 using PeerKey = std::uint32_t;  // one connection, never reused
@@ -122,6 +123,7 @@ class PiecePicker {
     bool urgent;
     TimePoint deadline;
     TimePoint since;
+    std::uint32_t reader;
   };
   using KnownPeer = std::map<PeerKey, Known>::value_type;
 
@@ -133,20 +135,23 @@ class PiecePicker {
   void stop_relying_on(PeerKey key);
   void measure_throughput(std::uint32_t bytes, TimePoint now);
   void refresh_wanted();
-  void cancel_unwanted();
+  void cancel_unwanted(TimePoint now);
   void snub_silent(TimePoint now);
   void assume_rates();
   void assign_urgent(TimePoint now);
   bool assign_piece(const Wanted& wanted, TimePoint now);
   void hedge(const Wanted& wanted, TimePoint now);
+  void probe(const Wanted& wanted, const Open& open, TimePoint now);
   bool hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, TimePoint now);
   void assign_ahead(TimePoint now);
-  std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint eta);
+  std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint eta, bool others_blocked);
+  [[nodiscard]] bool others_blocked(std::uint32_t reader) const;
   KnownPeer* best_peer(storage::PieceIndex piece, std::uint32_t bytes, TimePoint now);
   [[nodiscard]] bool eligible(const KnownPeer& known, storage::PieceIndex piece,
                               TimePoint now) const;
   void request(KnownPeer& known, storage::BlockId block, TimePoint now);
   void cancel(KnownPeer& known, storage::BlockId block);
+  void give_up(KnownPeer& known, storage::BlockId block, TimePoint now);
   [[nodiscard]] bool is_wanted(storage::PieceIndex piece) const {
     return wanted_mark_[piece.value()] == wanted_round_;
   }
@@ -173,6 +178,8 @@ class PiecePicker {
   double throughput_ = 0;
   TimePoint throughput_since_{};
   std::uint64_t throughput_bytes_ = 0;
+  std::set<std::uint32_t> blocked_readers_;  // that have an urgent piece incomplete
+  bool held_ = false;         // urgent blocks wait for peers that are full
   bool urgent_open_ = false;   // some urgent piece is incomplete
 };
 

@@ -29,8 +29,8 @@ class Reader::Wished {
   net::Demand demand_;
 };
 
-Reader::Reader(Bench bench, ReaderSpec spec, std::uint64_t seed)
-    : bench_(std::move(bench)), spec_(spec), rng_(seed) {}
+Reader::Reader(Bench bench, ReaderSpec spec, std::uint64_t seed, std::uint32_t id)
+    : bench_(std::move(bench)), spec_(spec), id_(id), rng_(seed) {}
 Reader::~Reader() = default;
 
 Task<void> Reader::run() {
@@ -88,7 +88,7 @@ Task<void> Reader::read(ByteRange range) {
     co_return;
   }
   if (bench_.oracle) results_[number].bound = bench_.oracle(range);
-  const Wished wished(bench_, {range, net::Urgency::now, 0});
+  const Wished wished(bench_, {range, net::Urgency::now, 0, id_});
   if (rng_.chance(spec_.impatience)) {
     const Duration patience = rng_.duration(1ms, 800ms);
     const std::optional<Result<storage::ReadView>> bytes =
@@ -131,7 +131,7 @@ void Reader::plan_ahead(ByteRange range) {
   if (range.end >= end) return;
   // The new wish is in force before the old one goes: nothing in both is given up.
   auto fresh =
-      std::make_unique<Wished>(bench_, net::Wish{{range.end, end}, net::Urgency::readahead, pace});
+      std::make_unique<Wished>(bench_, net::Wish{{range.end, end}, net::Urgency::readahead, pace, id_});
   ahead_ = std::move(fresh);
 }
 

@@ -55,7 +55,7 @@ struct Bench {
 
 class Reader {
  public:
-  Reader(Bench bench, ReaderSpec spec, std::uint64_t seed);
+  Reader(Bench bench, ReaderSpec spec, std::uint64_t seed, std::uint32_t id = 1);
   ~Reader();
   [[nodiscard]] Task<void> run();
   [[nodiscard]] bool done() const { return done_; }
@@ -81,6 +81,7 @@ class Reader {
 
   Bench bench_;
   ReaderSpec spec_;
+  std::uint32_t id_;  // net::Wish::reader
   Rng rng_;
   std::vector<ReadResult> results_;
   bool done_ = false;

@@ -91,15 +91,27 @@ void World::run() {
   loop_.run_for(spec_.warm_up);
   read_all();
   check_reads();
-  if (violations().empty()) {
-    loop_.run_for(spec_.quiet);
-    if (ledger_.outstanding() > 0) {
-      ledger_.violation(std::to_string(ledger_.outstanding()) +
-                        " requests are neither answered nor cancelled though nobody reads");
-    }
-  }
+  if (violations().empty()) rest();
   status_ = swarm_->status();
   shut_down();
+}
+
+// Nobody reads any more. What was asked is cancelled at once (a peer may keep the one block that is
+// on its way), in the end nothing is owed, and nothing new is asked (audit.cpp).
+void World::rest() {
+  const Duration soon = std::min<Duration>(spec_.quiet, 500ms);
+  loop_.run_for(soon);
+  const std::size_t connected = swarm_->status().connected;
+  if (soon == 500ms && ledger_.outstanding() > connected) {
+    ledger_.violation(std::to_string(ledger_.outstanding()) + " requests on " +
+                      std::to_string(connected) +
+                      " connections are not cancelled though nobody reads");
+  }
+  loop_.run_for(spec_.quiet - soon);
+  if (ledger_.outstanding() > 0) {
+    ledger_.violation(std::to_string(ledger_.outstanding()) +
+                      " requests are neither answered nor cancelled though nobody reads");
+  }
 }
 
 void World::read_all() {
@@ -107,7 +119,8 @@ void World::read_all() {
   if (spec_.ask_oracle) bench.oracle = [this](storage::ByteRange range) { return oracle(range); };
   const TimePoint began = loop_.clock().now();
   for (const ReaderSpec& reader : spec_.readers) {
-    readers_.push_back(std::make_unique<Reader>(bench, reader, rng_.next()));
+    const auto id = static_cast<std::uint32_t>(readers_.size() + 1);
+    readers_.push_back(std::make_unique<Reader>(bench, reader, rng_.next(), id));
     tasks_.spawn(readers_.back()->run());
   }
   const auto all_done = [this] {

@@ -67,6 +67,7 @@ class World {
   [[nodiscard]] static Endpoint endpoint_of(std::size_t peer);
   void add_peers();
   void read_all();
+  void rest();
   void check_reads();
   [[nodiscard]] std::string what_is_missing(storage::ByteRange range) const;
   void shut_down();
