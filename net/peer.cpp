@@ -23,10 +23,11 @@ constexpr Duration kSampleTimeMin = 1ms;
 // Memory of the rate estimate. Long enough to average over a congestion window's bursts, short
 // against a seek.
 constexpr Duration kRateMemory = 200ms;
-// The least round trip is forgotten after this long: routes change, and so does what a peer's disk takes.
+// The least round trip is forgotten after this long: routes change, and so does what a peer's disk
+// takes.
 constexpr Duration kRoundTripMemory = 10s;
-// Linux and everyone else start a connection with 10 segments in flight (RFC 6928), and come back to that when it has
-// been idle for some retransmission time-outs.
+// Linux and everyone else start a connection with 10 segments in flight (RFC 6928), and come back
+// to that when it has been idle for some retransmission time-outs.
 constexpr double kInitialWindow = 10 * 1448;
 constexpr Duration kLeastRetransmission = 200ms;
 // Fewest requests to keep at a peer that serves: fewer and it idles for a round trip after each
@@ -116,7 +117,8 @@ std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint 
   received_bytes_ += request->bytes;
   busy_received_ += request->bytes;
   // The time of a block that met an idle peer is one round trip plus its own transmission.
-  if (head && request->sent == busy_since_) observe_round_trip(now - request->sent - time_for(request->bytes), now);
+  if (head && request->sent == busy_since_)
+    observe_round_trip(now - request->sent - time_for(request->bytes), now);
   measure(request->bytes, now);
   last_arrival_ = now;
   snubbed_ = false;
@@ -129,14 +131,16 @@ std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint 
 void Peer::observe_round_trip(Duration sample, TimePoint now) {
   sample = std::max<Duration>(sample, 50us);
   if (now - round_trip_since_ > kRoundTripMemory) {
-    round_trip_before_ = round_trip_since_ == TimePoint() ? round_trip_now_ : std::exchange(round_trip_now_, sample);
+    round_trip_before_ =
+        round_trip_since_ == TimePoint() ? round_trip_now_ : std::exchange(round_trip_now_, sample);
     round_trip_since_ = now;
   }
   round_trip_now_ = std::min(round_trip_now_, sample);
   round_trip_ = std::min(round_trip_now_, round_trip_before_);
 }
 
-// What the sender may have in flight at the start of a busy period: it grew by what came, and shrinks while idle.
+// What the sender may have in flight at the start of a busy period: it grew by what came, and
+// shrinks while idle.
 double Peer::window_after(TimePoint now) const {
   const double reached = busy_window_ + static_cast<double>(busy_received_);
   const Duration idle = now - std::max(last_arrival_, busy_since_);
@@ -144,8 +148,8 @@ double Peer::window_after(TimePoint now) const {
   return std::max(kInitialWindow, reached * std::exp2(-std::floor(std::min(timeouts, 60.0))));
 }
 
-// When the byte at `position` of a busy period that began at `since` arrives if nothing but the sender's slow start holds
-// it back: the window doubles every round trip.
+// When the byte at `position` of a busy period that began at `since` arrives if nothing but the
+// sender's slow start holds it back: the window doubles every round trip.
 TimePoint Peer::slow_start_arrival(TimePoint since, double window, std::uint64_t position) const {
   const double rounds = std::ceil(std::log2(1 + static_cast<double>(position) / window));
   return since + round_trip_ * static_cast<Duration::rep>(std::max(1.0, rounds));
@@ -211,20 +215,26 @@ TimePoint Peer::flowing_since() const {
 
 Duration Peer::silence(TimePoint now) const {
   if (live_bytes_ == 0) return doubt_;
-  const auto head = std::find_if(requests_.begin(), requests_.end(), [](const Request& r) { return !r.cancelled; });
+  const auto head = std::find_if(requests_.begin(), requests_.end(),
+                                 [](const Request& r) { return !r.cancelled; });
   const TimePoint grown = slow_start_arrival(busy_since_, busy_window_, head->position);
   const TimePoint expected = std::max(flowing_since() + time_for(storage::kBlockSize), grown);
   return doubt_ + std::max(now - expected, Duration::zero());
 }
 
-bool Peer::suspect(TimePoint now) const { return snubbed_ || overdue(now); }
+bool Peer::suspect(TimePoint now) const {
+  return snubbed_ || overdue(now);
+}
 
 bool Peer::overdue(TimePoint now) const {
-  const Duration limit = received_bytes_ == 0 ? std::max(kUnknownSilence, round_trip_) : std::max(kSuspectSilence, 3 * round_trip_);
+  const Duration limit = received_bytes_ == 0 ? std::max(kUnknownSilence, round_trip_)
+                                              : std::max(kSuspectSilence, 3 * round_trip_);
   return silence(now) > limit;
 }
 
-bool Peer::late(TimePoint now) const { return !snubbed_ && silence(now) > std::max(kLate, round_trip_); }
+bool Peer::late(TimePoint now) const {
+  return !snubbed_ && silence(now) > std::max(kLate, round_trip_);
+}
 
 void Peer::snub(TimePoint now) {
   snubbed_ = true;
@@ -253,7 +263,8 @@ TimePoint Peer::due(const Request& request, TimePoint now) const {
   }
   const TimePoint base = std::max(flowing_since(), now - time_for(storage::kBlockSize));
   const TimePoint grown = slow_start_arrival(busy_since_, busy_window_, request.position);
-  const TimePoint due = std::max({base + time_for(ahead), request.sent + round_trip_ + time_for(request.bytes), grown});
+  const TimePoint due = std::max(
+      {base + time_for(ahead), request.sent + round_trip_ + time_for(request.bytes), grown});
   return std::max(due, now) + silence(now);
 }
 
@@ -268,12 +279,17 @@ void Peer::end_round(TimePoint now) {
 bool Peer::covers(Duration slack, double gain) const {
   if (requests_.size() >= request_limit_) return true;
   if (!measured_) return requests_.size() >= kUnmeasuredPipeline;
-  const auto depth = static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip_ + slack).count());
+  const auto depth =
+      static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip_ + slack).count());
   return outstanding_bytes() >= std::max<std::uint64_t>(depth, kMinPipeline * storage::kBlockSize);
 }
 
-bool Peer::full(Duration slack) const { return covers(slack, 1.0); }
+bool Peer::full(Duration slack) const {
+  return covers(slack, 1.0);
+}
 
-bool Peer::full_alone(Duration slack) const { return covers(slack, starting_ ? kStartGain : 1.0); }
+bool Peer::full_alone(Duration slack) const {
+  return covers(slack, starting_ ? kStartGain : 1.0);
+}
 
 }  // namespace swarmfs::net
