@@ -154,8 +154,8 @@ class Parent {
     if (on) {
       const auto waited =
           std::chrono::duration_cast<std::chrono::seconds>(SteadyClock::now() - began_);
-      std::fprintf(stderr, "swarmfs: starting, %lld s: waiting for %s", static_cast<long long>(waited.count()),
-                   printable(waiting_for_).c_str());
+      std::fprintf(stderr, "swarmfs: starting, %lld s: waiting for %s",
+                   static_cast<long long>(waited.count()), printable(waiting_for_).c_str());
     }
     std::fflush(stderr);
     shown_ = on;

@@ -128,7 +128,7 @@ PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint
   if (found == open_.end() || found->second.states[block.block] == BlockState::received)
     return Arrival::redundant;
   Open& open = found->second;
-  hedge_credit_ = std::min(kHedgeBurst, hedge_credit_ + kHedgeShare * request->bytes);
+  hedge_credit_ = std::min(kHedgeBurst, hedge_credit_ + (stalled_ ? kHedgeShareStalled : kHedgeShare) * request->bytes);
   --(open.states[block.block] == BlockState::free ? open.free : open.asked);
   open.states[block.block] = BlockState::received;
   open.senders[block.block] = key;
@@ -190,11 +190,11 @@ std::optional<std::uint32_t> PiecePicker::Open::next_free() {
   return first_free;
 }
 
-PiecePicker::Open* PiecePicker::open_piece(PieceIndex piece, bool urgent) {
+PiecePicker::Open* PiecePicker::open_piece(PieceIndex piece, bool urgent, TimePoint now) {
   const auto found = open_.find(piece);
   if (found != open_.end()) return &found->second;
   const std::uint32_t count = layout_.block_count(piece);
-  if (!make_room(count, urgent)) return nullptr;
+  if (!make_room(count, urgent, now)) return nullptr;
   Open open;
   open.states.assign(count, BlockState::free);
   open.copies.assign(count, 0);
@@ -209,10 +209,10 @@ PiecePicker::Open* PiecePicker::open_piece(PieceIndex piece, bool urgent) {
   return &open_.emplace(piece, std::move(open)).first->second;
 }
 
-bool PiecePicker::make_room(std::size_t blocks, bool urgent) {
+bool PiecePicker::make_room(std::size_t blocks, bool urgent, TimePoint now) {
   const std::size_t limit =
       urgent ? max_open_blocks_ : max_open_blocks_ * kAheadNumerator / kAheadDenominator;
-  const auto drop = [this](PieceIndex piece) {
+  const auto drop = [this, now](PieceIndex piece) {
     for (KnownPeer& known : peers_) {
       while (true) {
         const auto& requests = known.second.model.requests();
@@ -220,7 +220,7 @@ bool PiecePicker::make_room(std::size_t blocks, bool urgent) {
             requests.begin(), requests.end(),
             [&](const Peer::Request& r) { return r.block.piece == piece && !r.cancelled; });
         if (owed == requests.end()) break;
-        cancel(known, owed->block);
+        cancel(known, owed->block, now);
       }
     }
     orders_.push_back({Order::Kind::forget, 0, {piece, 0}});
@@ -369,8 +369,8 @@ void PiecePicker::request(KnownPeer& known, BlockId block, TimePoint now) {
   orders_.push_back({Order::Kind::request, known.first, block});
 }
 
-void PiecePicker::cancel(KnownPeer& known, BlockId block) {
-  known.second.model.on_cancelled(block);
+void PiecePicker::cancel(KnownPeer& known, BlockId block, TimePoint now) {
+  known.second.model.on_cancelled(block, now);
   release(block);
   orders_.push_back({Order::Kind::cancel, known.first, block});
 }
@@ -382,7 +382,7 @@ void PiecePicker::give_up(KnownPeer& known, BlockId block, TimePoint now) {
     model.snub(now);
     stop_relying_on(known.first);
   }
-  cancel(known, block);
+  cancel(known, block, now);
 }
 
 void PiecePicker::cancel_unwanted(TimePoint now) {
@@ -405,7 +405,7 @@ void PiecePicker::snub_silent(TimePoint now) {
     for (const Peer::Request& r : model.requests()) {
       if (!r.cancelled) owed.push_back(r.block);
     }
-    for (const BlockId block : owed) cancel(known, block);
+    for (const BlockId block : owed) cancel(known, block, now);
     model.snub(now);
     stop_relying_on(known.first);
   }
@@ -463,13 +463,14 @@ PiecePicker::KnownPeer* PiecePicker::best_peer(PieceIndex piece, std::uint32_t b
 // full.
 bool PiecePicker::assign_piece(const Wanted& wanted, TimePoint now) {
   if (best_peer(wanted.piece, storage::kBlockSize, now) == nullptr) return true;
-  Open* open = open_piece(wanted.piece, wanted.urgent);
+  Open* open = open_piece(wanted.piece, wanted.urgent, now);
   if (open == nullptr) return true;
   while (const std::optional<std::uint32_t> block = open->next_free()) {
     const BlockId id{wanted.piece, *block};
     KnownPeer* best = best_peer(wanted.piece, layout_.block_size(id), now);
     if (best == nullptr) return true;  // nobody can serve it; an event will change that
-    if (best->second.model.full(kUrgentSlack)) return false;
+    const Peer& model = best->second.model;
+    if (peers_.size() == 1 ? model.full_alone(kUrgentSlack) : model.full(kUrgentSlack)) return false;
     const auto careful = careful_.find(wanted.piece);
     if (careful != careful_.end() && careful->second == 0 && !best->second.proven)
       careful->second = best->first;
@@ -487,6 +488,7 @@ void PiecePicker::assign_urgent(TimePoint now) {
     const auto found = open_.find(wanted.piece);
     if (found != open_.end() && found->second.complete()) continue;
     urgent_open_ = true;
+    stalled_ = stalled_ || now - wanted.since > kStalled;
     blocked_readers_.insert(wanted.reader);
     if (held == wanted.wish) continue;
     if (!available(wanted.piece)) continue;
@@ -564,7 +566,7 @@ bool PiecePicker::hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, 
 
 // The first block whose deadline the peer meets, else the first there is: blocks far ahead go to
 // slow peers.
-std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta, bool bulk) {
+std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta, bool bulk, TimePoint now) {
   std::optional<BlockId> first;
   bool room = true;
   for (const Wanted& wanted : wanted_) {
@@ -575,7 +577,7 @@ std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta
     const auto found = open_.find(wanted.piece);
     if (found != open_.end() && found->second.free == 0) continue;
     if (found == open_.end() && !room) continue;
-    Open* open = found != open_.end() ? &found->second : open_piece(wanted.piece, false);
+    Open* open = found != open_.end() ? &found->second : open_piece(wanted.piece, false, now);
     room = open != nullptr;
     if (!room) continue;
     const BlockId block{wanted.piece, *open->next_free()};
@@ -593,7 +595,7 @@ void PiecePicker::assign_ahead(TimePoint now) {
   if (wanted_.empty() || wanted_.back().urgent) return;
   // While blocks are held back for full peers, readahead must not fill up the room they wait for.
   const auto full = [held = held_](const Peer& model) {
-    return held ? model.full(kUrgentSlack) : model.full_ahead(kAheadSlack);
+    return held ? model.full(kUrgentSlack) : model.full_alone(kAheadSlack);
   };
   std::vector<std::pair<TimePoint, KnownPeer*>> order;
   for (KnownPeer& known : peers_) {
@@ -608,7 +610,7 @@ void PiecePicker::assign_ahead(TimePoint now) {
     while (!full(model)) {
       // Beside another's blocked read, readahead may only keep the line busy, not queue.
       const bool bulk = !model.full(Duration::zero());
-      const std::optional<BlockId> block = pick_ahead(known->second, model.eta(storage::kBlockSize, now), bulk);
+      const std::optional<BlockId> block = pick_ahead(known->second, model.eta(storage::kBlockSize, now), bulk, now);
       if (!block) break;
       request(*known, *block, now);
       if (model.snubbed()) break;  // a probe is one block

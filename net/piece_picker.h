@@ -127,8 +127,8 @@ class PiecePicker {
   };
   using KnownPeer = std::map<PeerKey, Known>::value_type;
 
-  Open* open_piece(storage::PieceIndex piece, bool urgent);
-  bool make_room(std::size_t blocks, bool urgent);
+  Open* open_piece(storage::PieceIndex piece, bool urgent, TimePoint now);
+  bool make_room(std::size_t blocks, bool urgent, TimePoint now);
   void close_piece(storage::PieceIndex piece);
   void release(storage::BlockId block);
   void drop_requests(Known& known);
@@ -144,13 +144,14 @@ class PiecePicker {
   void probe(const Wanted& wanted, const Open& open, TimePoint now);
   bool hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, TimePoint now);
   void assign_ahead(TimePoint now);
-  std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint eta, bool others_blocked);
+  std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint eta, bool bulk,
+                                            TimePoint now);
   [[nodiscard]] bool others_blocked(std::uint32_t reader) const;
   KnownPeer* best_peer(storage::PieceIndex piece, std::uint32_t bytes, TimePoint now);
   [[nodiscard]] bool eligible(const KnownPeer& known, storage::PieceIndex piece,
                               TimePoint now) const;
   void request(KnownPeer& known, storage::BlockId block, TimePoint now);
-  void cancel(KnownPeer& known, storage::BlockId block);
+  void cancel(KnownPeer& known, storage::BlockId block, TimePoint now);
   void give_up(KnownPeer& known, storage::BlockId block, TimePoint now);
   [[nodiscard]] bool is_wanted(storage::PieceIndex piece) const {
     return wanted_mark_[piece.value()] == wanted_round_;
@@ -180,6 +181,7 @@ class PiecePicker {
   std::uint64_t throughput_bytes_ = 0;
   std::set<std::uint32_t> blocked_readers_;  // that have an urgent piece incomplete
   bool held_ = false;         // urgent blocks wait for peers that are full
+  bool stalled_ = false;      // one of them for longer than kStalled
   bool urgent_open_ = false;   // some urgent piece is incomplete
 };
 

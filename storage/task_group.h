@@ -1,9 +1,10 @@
 // The coroutines somebody started and must see the end of. Nothing in this program is spawned any
 // other way.
 //
-// Threads: engine thread only. Memory: one frame a task. Errors: an exception other than
-// cancellation that leaves a task is a bug and terminates the program with its message. Lifetime:
-// join() (or stop()) must complete before destruction.
+// Threads: engine thread only, in the event loop's turns or outside of them. Memory: a small
+// frame a task and its own. Errors: an exception other than cancellation that leaves a task is a
+// bug and terminates the program with its message. Lifetime: join() must complete before
+// destruction.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <cstddef>

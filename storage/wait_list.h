@@ -2,9 +2,8 @@
 // through the executor.
 //
 // Threads: engine thread only. Memory: one small allocation a waiter. Errors: wait() throws
-// operation_aborted when its coroutine is cancelled. Lifetime: must outlive its waiters; close()
-// first. Checking a condition and calling wait() have no suspension between them, so no wake-up is
-// lost.
+// operation_aborted when its coroutine is cancelled. Lifetime: destroying it wakes its waiters.
+// Checking a condition and calling wait() have no suspension between them, so no wake-up is lost.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <cstddef>

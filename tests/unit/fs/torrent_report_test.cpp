@@ -29,13 +29,13 @@ TEST(TorrentReportTest, SaysAllThereIsToKnow) {
             "name          album\n"
             "info-hash     0000000000000000000000000000000000000000\n"
             "size          3.00 MiB (3145735 bytes)\n"
-            "pieces        4 of 1.00 MiB\n"
+            "pieces        4 of 1 MiB\n"
             "private       no\n"
             "trackers      tier 1: http://a.example/announce http://b.example/announce\n"
             "              tier 2: http://c.example/announce\n"
             "files         2 files\n"
-            "    3.00 MiB  one.flac\n"
-            "         7 B  sub/two.txt\n");
+            "     3 MiB  3145728  one.flac\n"
+            "       7 B        7  sub/two.txt\n");
 }
 
 TEST(TorrentReportTest, PaddingDoesNotCountAsSize) {
@@ -92,11 +92,12 @@ TEST(PrintableTest, ShowsBrokenUtf8AsNumbers) {
             "a");
 }
 
-TEST(HumanSizeTest, HasThreeDigits) {
+TEST(HumanSizeTest, HasThreeDigitsUnlessFewerAreExact) {
   EXPECT_EQ(human_size(0), "0 B");
   EXPECT_EQ(human_size(1023), "1023 B");
-  EXPECT_EQ(human_size(1024), "1.00 KiB");
-  EXPECT_EQ(human_size(10 * 1024), "10.0 KiB");
+  EXPECT_EQ(human_size(1024), "1 KiB");
+  EXPECT_EQ(human_size(10 * 1024), "10 KiB");
+  EXPECT_EQ(human_size(10 * 1024 + 1), "10.0 KiB");
   EXPECT_EQ(human_size(1024 * 1024 - 1), "1.00 MiB");
   EXPECT_EQ(human_size(1'500'000'000), "1.40 GiB");
   EXPECT_EQ(human_size(UINT64_MAX), "16.0 EiB");

@@ -1,0 +1,226 @@
+#include "storage/disk.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "tests/unit/storage/engine_loop.h"
+
+namespace swarmfs::storage {
+namespace {
+namespace stdfs = std::filesystem;
+namespace errc = boost::system::errc;
+
+using Bytes = std::vector<std::byte>;
+
+Bytes pattern(std::size_t size, unsigned seed) {
+  Bytes bytes(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    seed = seed * 1664525 + 1013904223;
+    bytes[i] = static_cast<std::byte>(seed >> 24);
+  }
+  return bytes;
+}
+
+class RealDiskTest : public testing::Test {
+ protected:
+  RealDiskTest() {
+    std::string name = (stdfs::temp_directory_path() / "swarmfs-disk-test-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
+    directory = name;
+  }
+  ~RealDiskTest() override { stdfs::remove_all(directory); }
+
+  std::unique_ptr<RealDisk> opened() { return RealDisk::open(directory, workers).value(); }
+  error_code write(Disk& disk, std::uint64_t offset, const Bytes& bytes) {
+    return loop.run(disk.write(offset, {bytes}));
+  }
+  Bytes read(Disk& disk, std::uint64_t offset, std::size_t size) {
+    Bytes into(size);
+    EXPECT_EQ(loop.run(disk.read(offset, into)), error_code());
+    return into;
+  }
+
+  EngineLoop loop;
+  WorkerPool workers{loop.executor(), 2};
+  stdfs::path directory;
+};
+
+TEST_F(RealDiskTest, GivesBackWhatWasWritten) {
+  const auto disk = opened();
+  const Bytes first = pattern(100'000, 1), second = pattern(5, 2);
+  EXPECT_EQ(write(*disk, 3, first), error_code());
+  EXPECT_EQ(write(*disk, 100'003, second), error_code());
+  EXPECT_EQ(loop.run(disk->sync()), error_code());
+  EXPECT_EQ(read(*disk, 3, first.size()), first);
+  EXPECT_EQ(read(*disk, 100'003, 5), second);
+  EXPECT_EQ(read(*disk, 0, 3), Bytes(3)) << "what was never written is a hole";
+}
+
+TEST_F(RealDiskTest, WritesManyPiecesOfMemoryOneAfterTheOther) {
+  const auto disk = opened();
+  const Bytes truth = pattern(3000 * 7, 3);  // more pieces than one system call takes
+  std::vector<std::span<const std::byte>> from;
+  for (std::size_t i = 0; i < 3000; ++i) from.push_back(std::span(truth).subspan(i * 7, 7));
+  from.insert(from.begin() + 10, std::span<const std::byte>());
+  EXPECT_EQ(loop.run(disk->write(11, from)), error_code());
+  EXPECT_EQ(read(*disk, 11, truth.size()), truth);
+}
+
+TEST_F(RealDiskTest, OffsetsBeyondFourGibibytesAreKeptApart) {
+  const auto disk = opened();
+  const std::uint64_t far = (std::uint64_t{5} << 30) + 1;
+  EXPECT_EQ(write(*disk, far, pattern(10, 4)), error_code());
+  EXPECT_EQ(read(*disk, far, 10), pattern(10, 4));
+  struct stat info {};
+  ASSERT_EQ(::stat((directory / "data").c_str(), &info), 0);
+  EXPECT_LT(info.st_blocks, 1000) << "the file is sparse";
+}
+
+TEST_F(RealDiskTest, AFileThatEndsEarlyIsAShortReadAndNotZeros) {
+  const auto disk = opened();
+  EXPECT_EQ(write(*disk, 0, pattern(1000, 5)), error_code());
+  Bytes into(10);
+  EXPECT_EQ(loop.run(disk->read(995, into)), StorageErrc::short_read);
+  EXPECT_EQ(loop.run(disk->read(5000, into)), StorageErrc::short_read);
+  EXPECT_FALSE(disk->read_now(995, into));
+  EXPECT_FALSE(disk->read_now(5000, into));
+  EXPECT_EQ(loop.run(disk->read(990, into)), error_code());
+}
+
+TEST_F(RealDiskTest, ReadNowGivesWhatThePageCacheHolds) {
+  const auto disk = opened();
+  const Bytes truth = pattern(200'000, 6);
+  EXPECT_EQ(write(*disk, 0, truth), error_code());
+  const UniqueFd probe(::open((directory / "data").c_str(), O_RDONLY | O_CLOEXEC));
+  std::byte one{};
+  const iovec part{&one, 1};
+  if (::preadv2(probe.get(), &part, 1, 0, RWF_NOWAIT) != 1)
+    GTEST_SKIP() << "the filesystem of " << directory << " cannot say what is cached";
+  Bytes into(50'000);
+  EXPECT_TRUE(disk->read_now(100'001, into));
+  EXPECT_TRUE(std::equal(into.begin(), into.end(), truth.begin() + 100'001));
+}
+
+TEST_F(RealDiskTest, ReadNowIsRightOrSaysNoWhenThePageCacheWasDropped) {
+  const auto disk = opened();
+  const Bytes truth = pattern(200'000, 7);
+  EXPECT_EQ(write(*disk, 0, truth), error_code());
+  EXPECT_EQ(loop.run(disk->sync()), error_code());
+  const UniqueFd other(::open((directory / "data").c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::posix_fadvise(other.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  Bytes into(truth.size());
+  if (disk->read_now(0, into)) {
+    EXPECT_EQ(into, truth) << "a filesystem in memory";
+  }
+  EXPECT_EQ(read(*disk, 0, truth.size()), truth);
+}
+
+TEST_F(RealDiskTest, WhatIsThereFromAnEarlierProcessIsKept) {
+  EXPECT_EQ(write(*opened(), 7, pattern(50, 8)), error_code());
+  EXPECT_EQ(read(*opened(), 7, 50), pattern(50, 8));
+}
+
+// -- what it refuses
+
+TEST_F(RealDiskTest, TheFileIsForItsOwnerAlone) {
+  const mode_t before = ::umask(0);
+  (void)opened();
+  ::umask(before);
+  struct stat info {};
+  ASSERT_EQ(::stat((directory / "data").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600U);
+}
+
+TEST_F(RealDiskTest, ASymbolicLinkIsRefusedAndItsTargetUntouched) {
+  const stdfs::path target = directory / "precious";
+  std::ofstream(target) << "precious";
+  stdfs::create_symlink(target, directory / "data");
+  EXPECT_EQ(RealDisk::open(directory, workers).error(), errc::too_many_symbolic_link_levels);
+  EXPECT_EQ(stdfs::file_size(target), 8U);
+}
+
+TEST_F(RealDiskTest, ADanglingSymbolicLinkIsRefusedAndItsTargetNotMade) {
+  stdfs::create_symlink(directory / "new", directory / "data");
+  EXPECT_EQ(RealDisk::open(directory, workers).error(), errc::too_many_symbolic_link_levels);
+  EXPECT_FALSE(stdfs::exists(directory / "new"));
+}
+
+TEST_F(RealDiskTest, OnlyAFileWillDo) {
+  stdfs::create_directory(directory / "data");
+  EXPECT_EQ(RealDisk::open(directory, workers).error(), errc::is_a_directory);
+  stdfs::remove(directory / "data");
+  ASSERT_EQ(::mkfifo((directory / "data").c_str(), 0600), 0);
+  EXPECT_TRUE(RealDisk::open(directory, workers).has_error()) << "and does not wait for a writer";
+}
+
+TEST_F(RealDiskTest, AFolderThatIsNotThereIsAnError) {
+  EXPECT_EQ(RealDisk::open(directory / "missing", workers).error(),
+            errc::no_such_file_or_directory);
+}
+
+TEST_F(RealDiskTest, AFileOpenForReadingOnlyCannotBeWritten) {
+  EXPECT_EQ(write(*opened(), 0, pattern(10, 9)), error_code());
+  RealDisk disk(UniqueFd(::open((directory / "data").c_str(), O_RDONLY | O_CLOEXEC)), workers);
+  EXPECT_EQ(write(disk, 0, pattern(10, 10)), errc::bad_file_descriptor);
+  EXPECT_EQ(read(disk, 0, 10), pattern(10, 9));
+}
+
+TEST_F(RealDiskTest, AFullDiskIsItsErrno) {
+  RealDisk disk(UniqueFd(::open("/dev/full", O_RDWR | O_CLOEXEC)), workers);
+  EXPECT_EQ(write(disk, 0, pattern(10, 11)), errc::no_space_on_device);
+}
+
+TEST_F(RealDiskTest, AWriteThatWasCutShortIsFinishedOrAnError) {
+  const auto disk = opened();
+  EXPECT_EQ(write(*disk, 0, pattern(10, 13)), error_code());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto old_action = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit tight = before;
+  tight.rlim_cur = 1'000'000;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &tight), 0);
+  const Bytes bytes = pattern(300'000, 12);
+  std::vector<std::span<const std::byte>> from;
+  for (std::size_t at = 0; at < bytes.size(); at += 1000)
+    from.push_back(std::span(bytes).subspan(at, 1000));
+  const error_code ec = loop.run(disk->write(850'500, from));
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, old_action);
+  EXPECT_EQ(ec, errc::file_too_large);
+  const Bytes fitted = read(*disk, 850'500, 149'500);
+  EXPECT_TRUE(std::equal(fitted.begin(), fitted.end(), bytes.begin()))
+      << "the system took a part, and was asked again for the rest";
+  EXPECT_EQ(read(*disk, 0, 10), pattern(10, 13));
+}
+
+// -- the descriptor's owner
+
+TEST(UniqueFd, ClosesWhatItOwnsOnce) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  {
+    UniqueFd a(ends[0]);
+    UniqueFd b = std::move(a);
+    EXPECT_FALSE(a);  // NOLINT(bugprone-use-after-move): that it is empty is the point
+    EXPECT_EQ(b.get(), ends[0]);
+    b = UniqueFd(ends[1]);
+    EXPECT_EQ(::fcntl(ends[0], F_GETFD), -1) << "what it owned before is closed";
+    EXPECT_NE(::fcntl(ends[1], F_GETFD), -1);
+  }
+  EXPECT_EQ(::fcntl(ends[1], F_GETFD), -1);
+  EXPECT_FALSE(UniqueFd());
+}
+
+}  // namespace
+}  // namespace swarmfs::storage
