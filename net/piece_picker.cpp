@@ -27,9 +27,10 @@ constexpr std::uint32_t kHedgeTail = 64;
 // Copies of a block at the most; a reader that has been stalled for kStalled may have three.
 constexpr std::uint8_t kMaxCopies = 2;
 constexpr Duration kStalled = 1s;
-// Second copies may cost this share of what is received while a reader waits, with a burst for the
-// start.
-constexpr double kHedgeShare = 0.10;
+// Second copies may cost this share of what is received, more while a reader is stalled, with a
+// burst for the start.
+constexpr double kHedgeShare = 0.03;
+constexpr double kHedgeShareStalled = 0.10;
 constexpr double kHedgeBurst = 64.0 * storage::kBlockSize;
 // Readahead leaves this share of the open-piece budget to whoever blocks next.
 constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
