@@ -1,6 +1,7 @@
 #include "tests/sim/audit.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <sstream>
 
 namespace swarmfs::sim {
@@ -56,6 +57,13 @@ void Ledger::add_trace(std::uint32_t stream, std::span<const std::byte> bytes) {
   add(static_cast<std::uint64_t>(loop_.elapsed().count()));
   for (const std::byte b : bytes)
     trace_ = (trace_ ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3U;  // FNV-1a
+}
+
+void Ledger::print(const char* what, const Endpoint& remote, std::uint32_t index,
+                   std::uint32_t begin) const {
+  if (followed_ != index) return;
+  std::printf("    %9.1f ms: %s block %u, %s\n", to_ms(loop_.elapsed()), what,
+              begin / storage::kBlockSize, remote.address().to_string().c_str());
 }
 
 std::size_t Ledger::outstanding() const {
@@ -198,6 +206,7 @@ void StreamAudit::heard_block(std::span<const std::byte> body) {
       (!was_cancelled || !(fast_offered_ && fast_heard_)) && asked_.erase(key) > 0;
   if (was_asked && was_cancelled) unclear_.insert(key);
   if (!was_asked && !was_cancelled) return;  // nobody asked: not the engine's traffic
+  ledger_.print(was_asked ? "got" : "got after cancel", remote_, key[0], key[1]);
   ledger_.on_block(key[0], key[1], data);
 }
 
@@ -253,6 +262,7 @@ void StreamAudit::said_request(const Key& key) {
   const TimePoint now = ledger_.loop_.clock().now();
   const auto block = layout.block_at(key[0], key[1], key[2]);
   ++ledger_.requests_;
+  ledger_.print("ask", remote_, key[0], key[1]);
   // 4: within the torrent, on the block grid, at most 16 KiB.
   require(block.has_value(), "asked for " + name(key) + ", which is not a block");
   if (!block) return;
@@ -276,6 +286,7 @@ void StreamAudit::said_request(const Key& key) {
 
 void StreamAudit::said_cancel(const Key& key) {
   ++ledger_.cancels_;
+  ledger_.print("cancel", remote_, key[0], key[1]);
   require(asked_.erase(key) > 0 || unclear_.contains(key),
           "cancelled " + name(key) + ", which was not asked for");
   ++cancelled_[key];

@@ -36,6 +36,9 @@ class Ledger {
   void wish(storage::ByteRange range);
   void withdraw(storage::ByteRange range);
 
+  // Prints what is asked, cancelled and got of one piece, as it happens: for finding out why a read
+  // was slow.
+  void follow(std::uint32_t piece) { followed_ = piece; }
   void violation(const std::string& what);
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
   // Hash of everything the engine wrote: to whom, when, which bytes.
@@ -59,6 +62,8 @@ class Ledger {
   friend class StreamAudit;
   void add_trace(std::uint32_t stream, std::span<const std::byte> bytes);
   [[nodiscard]] bool wanted(std::uint32_t piece) const;
+  void print(const char* what, const Endpoint& remote, std::uint32_t index,
+             std::uint32_t begin) const;
   void on_block(std::uint32_t index, std::uint32_t begin, std::span<const std::byte> data);
 
   SimLoop& loop_;
@@ -73,6 +78,7 @@ class Ledger {
   std::uint64_t received_ = 0, redundant_ = 0, corrupt_ = 0, unwanted_ = 0, requests_ = 0,
                 cancels_ = 0;
   std::uint32_t next_stream_ = 0;
+  std::optional<std::uint32_t> followed_;
 };
 
 class StreamAudit final : public Tap {

@@ -130,8 +130,8 @@ void Reader::plan_ahead(ByteRange range) {
   planned_to_ = end;
   if (range.end >= end) return;
   // The new wish is in force before the old one goes: nothing in both is given up.
-  auto fresh =
-      std::make_unique<Wished>(bench_, net::Wish{{range.end, end}, net::Urgency::readahead, pace, id_});
+  auto fresh = std::make_unique<Wished>(
+      bench_, net::Wish{{range.end, end}, net::Urgency::readahead, pace, id_});
   ahead_ = std::move(fresh);
 }
 

@@ -111,12 +111,13 @@ void print_reads(const World& world) {
 
 }  // namespace
 
-Row run_scenario(const Scenario& scenario, std::uint64_t seed, std::uint64_t runs, bool verbose) {
+Row run_scenario(const Scenario& scenario, const Runs& runs) {
   Row row;
   row.name = scenario.name;
   Sums sums;
-  for (std::uint64_t run = seed; run < seed + runs; ++run) {
+  for (std::uint64_t run = runs.seed; run < runs.seed + runs.count; ++run) {
     World world(scenario.make(run));
+    if (runs.piece) world.follow(*runs.piece);
     world.run();
     add(row, sums, world);
     for (const std::string& what : world.violations())
@@ -125,7 +126,7 @@ Row run_scenario(const Scenario& scenario, std::uint64_t seed, std::uint64_t run
       row.broken.push_back(std::to_string(world.status().banned) + " addresses are banned, not " +
                            std::to_string(scenario.bans));
     }
-    if (verbose) print_reads(world);
+    if (runs.verbose) print_reads(world);
   }
   conclude(row, sums);
   judge(row, scenario);
@@ -133,8 +134,8 @@ Row run_scenario(const Scenario& scenario, std::uint64_t seed, std::uint64_t run
 }
 
 std::string table_head() {
-  return "scenario             reads   p50 ms   p90 ms   max ms  ratio p50  p95   MiB/s  picture  "
-         "stalls  redundant  unwanted\n";
+  return "scenario             reads   p50 ms   p90 ms   max ms  ratio p50  p95   MiB/s    open    "
+         "jump  stalls  redundant  unwanted\n";
 }
 
 std::string table_line(const Row& row) {
@@ -148,14 +149,14 @@ std::string table_line(const Row& row) {
   return line.data();
 }
 
-int run_scenarios(const std::string& name, std::uint64_t seed, std::uint64_t runs, bool verbose) {
+int run_scenarios(const std::string& name, const Runs& runs) {
   int missed = 0;
   bool found = false;
   std::printf("%s", table_head().c_str());
   for (const Scenario& scenario : scenarios()) {
     if (name != "all" && name != scenario.name) continue;
     found = true;
-    const Row row = run_scenario(scenario, seed, runs, verbose);
+    const Row row = run_scenario(scenario, runs);
     std::printf("%s", table_line(row).c_str());
     for (const std::string& what : row.broken) std::printf("    %s\n", what.c_str());
     std::fflush(stdout);

@@ -41,14 +41,20 @@ struct Row {
   std::vector<std::string> broken;     // what misses the aim, and violations
 };
 
+struct Runs {
+  std::uint64_t seed = 1;
+  std::uint64_t count = 1;
+  bool verbose = false;                // print every read that waited
+  std::optional<std::uint32_t> piece{};  // print what happens to it
+};
+
 [[nodiscard]] const std::vector<Scenario>& scenarios();
 // The reads of `runs` runs (seeds `seed` and on) taken together: one run's first reads are too few
 // to judge by.
-[[nodiscard]] Row run_scenario(const Scenario& scenario, std::uint64_t seed, std::uint64_t runs,
-                               bool verbose);
+[[nodiscard]] Row run_scenario(const Scenario& scenario, const Runs& runs);
 [[nodiscard]] std::string table_head();
 [[nodiscard]] std::string table_line(const Row& row);
 // For the command line: one by name, or `all`. Returns the exit status.
-int run_scenarios(const std::string& name, std::uint64_t seed, std::uint64_t runs, bool verbose);
+int run_scenarios(const std::string& name, const Runs& runs);
 
 }  // namespace swarmfs::sim

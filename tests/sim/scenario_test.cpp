@@ -16,7 +16,7 @@ class ScenarioTest : public testing::TestWithParam<std::size_t> {};
 
 TEST_P(ScenarioTest, ReachesItsAim) {
   const Scenario& scenario = scenarios()[GetParam()];
-  const Row row = run_scenario(scenario, 1, kRuns, false);
+  const Row row = run_scenario(scenario, {.seed = 1, .count = kRuns});
   std::printf("%s%s", table_head().c_str(), table_line(row).c_str());
   for (const std::string& what : row.broken) {
     ADD_FAILURE() << scenario.name << ": " << what << "\nrepeat with: scripts/sim --scenario "

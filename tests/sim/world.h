@@ -46,6 +46,7 @@ class World {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
   void run();
+  void follow(std::uint32_t piece) { ledger_.follow(piece); }
 
   [[nodiscard]] const WorldSpec& spec() const { return spec_; }
   [[nodiscard]] const std::vector<std::string>& violations() const { return ledger_.violations(); }
