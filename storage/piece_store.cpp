@@ -165,10 +165,12 @@ Task<void> PieceStore::State::hash_job(std::shared_ptr<Buffered> b, std::uint32_
 Task<void> PieceStore::State::write_behind(std::shared_ptr<Buffered> b) {
   std::vector<std::span<const std::byte>> from;
   for (std::uint32_t i = 0; i < b->blocks.size(); ++i) from.push_back(block_bytes(*b, i));
-  unwritten_blocks += b->blocks.size();
+  const auto count = static_cast<std::size_t>(std::ranges::count_if(
+      b->blocks, [](const Block& block) { return static_cast<bool>(block); }));
+  unwritten_blocks += count;
   const error_code ec =
       co_await parts.disk->write(parts.layout.range(b->piece).begin, std::move(from));
-  unwritten_blocks -= b->blocks.size();
+  unwritten_blocks -= count;
   if (ec) {
     if (!write_failed && parts.warn) {
       parts.warn("cannot write to the cache (" + ec.message() +
@@ -198,7 +200,8 @@ void PieceStore::State::lose(PieceIndex p) {
   if (lost) lost(p);
 }
 
-// A piece of nothing but padding is zeros, and is never fetched: it comes into being when it is read.
+// A piece of nothing but padding is zeros, and is never fetched: it comes into being when it is
+// read.
 bool PieceStore::State::make_padding(PieceIndex p) {
   if (!parts.layout.is_padding(p) || state(p) != PieceState::missing) return false;
   Buffered& b = open(p);
@@ -261,6 +264,9 @@ PieceStore::Put PieceStore::put_block(BlockId id, Block block) {
   State& s = *state_;
   const State::PieceState now = s.state(id.piece);
   if (now != State::PieceState::missing && now != State::PieceState::open) return Put::duplicate;
+  // Nobody asked for it; and a piece of nothing but padding must not be opened: it is never
+  // complete.
+  if (s.parts.layout.is_padding(id)) return Put::duplicate;
   State::Buffered& b = s.open(id.piece);
   if (b.present[id.block]) return Put::duplicate;
   b.blocks[id.block] = std::move(block);
