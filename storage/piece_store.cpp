@@ -54,7 +54,8 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
     std::uint32_t hashed = 0;  // blocks already fed to the hasher, in order
     bool hashing = false;      // a worker has the hasher
     Sha1 hasher;
-    std::list<PieceIndex>::iterator kept;  // in `kept_` when state is stored
+    bool is_kept = false;
+    std::list<PieceIndex>::iterator kept;  // in State::kept when is_kept
   };
 
   explicit State(Parts p)
@@ -92,6 +93,14 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   void lose(PieceIndex p);
   std::shared_ptr<std::byte> read_buffer(std::size_t size);
   void wake(PieceIndex p);
+  void keep(Buffered& b) {
+    b.kept = kept.insert(kept.end(), b.piece);
+    b.is_kept = true;
+  }
+  // Most recently used last.
+  void touch(Buffered& b) {
+    if (b.is_kept) kept.splice(kept.end(), kept, b.kept);
+  }
 
   struct Assembly;
   void append_memory(const std::shared_ptr<Buffered>& b, ByteRange part, Assembly& out) const;
@@ -100,7 +109,9 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   std::vector<PieceState> states;
   Bitfield verified;
   std::map<PieceIndex, std::shared_ptr<Buffered>> memory;
-  std::list<PieceIndex> kept;  // stored pieces still in memory, least recently used first
+  // Pieces in memory that are written, or cannot be: their memory can be taken back. Least recently
+  // used first.
+  std::list<PieceIndex> kept;
   std::map<PieceIndex, WaitList> waiting;
   std::function<void(PieceIndex)> lost;
   TaskGroup tasks;
@@ -181,7 +192,7 @@ Task<void> PieceStore::State::write_behind(std::shared_ptr<Buffered> b) {
     write_failed = false;
     set_state(b->piece, PieceState::stored);
   }
-  b->kept = kept.insert(kept.end(), b->piece);
+  keep(*b);
 }
 
 // Frees the memory of the piece that has not been read for longest, if any piece is kept only for
@@ -207,7 +218,7 @@ bool PieceStore::State::make_padding(PieceIndex p) {
   Buffered& b = open(p);
   set_state(p, PieceState::complete);
   set_state(p, PieceState::verified);
-  b.kept = kept.insert(kept.end(), p);
+  keep(b);
   return true;
 }
 
@@ -309,7 +320,7 @@ Task<PieceStore::Verdict> PieceStore::verify(PieceIndex piece,
   if (s->parts.disk != nullptr) {
     s->tasks.spawn(s->write_behind(b));
   } else {
-    b->kept = s->kept.insert(s->kept.end(), piece);
+    s->keep(*b);
   }
   co_return Verdict::good;
 }
@@ -354,9 +365,7 @@ std::optional<ReadView> PieceStore::try_read(ByteRange range) {
     const auto found = s.memory.find(piece);
     if (found != s.memory.end()) {
       s.append_memory(found->second, part, out);
-      // Most recently used last. A piece still being written is not in the list yet.
-      const auto& b = found->second;
-      if (s.state(piece) == State::PieceState::stored) s.kept.splice(s.kept.end(), s.kept, b->kept);
+      s.touch(*found->second);
       at = part.end;
       continue;
     }
@@ -401,6 +410,7 @@ Task<Result<ReadView>> PieceStore::read(ByteRange range) {
       const auto found = s->memory.find(piece);
       if (found != s->memory.end()) {
         s->append_memory(found->second, part, out);
+        s->touch(*found->second);
       } else {
         const auto size = static_cast<std::size_t>(part.size());
         const std::shared_ptr<std::byte> buffer = s->read_buffer(size);

@@ -250,6 +250,24 @@ TEST(PieceStoreDisk, APieceStaysInMemoryUntilItIsWritten) {
   EXPECT_THAT(rig.lost, IsEmpty());
 }
 
+TEST(PieceStoreDisk, WhatWasReadLastIsKeptInMemoryLongest) {
+  for (const bool waiting : {false, true}) {
+    for (const bool full : {false, true}) {
+      Rig rig(Sample(3 * kPiece, kPiece), {.pool_blocks = 12});
+      rig.disk.full = full;
+      rig.deliver_all();
+      if (waiting) {
+        EXPECT_TRUE(rig.is_truth(rig.read({0, 1}), {0, 1}));
+      } else {
+        EXPECT_TRUE(rig.reads_now({0, 1}));
+      }
+      EXPECT_TRUE(rig.pool.acquire());
+      EXPECT_THAT(rig.store->block_digests(rig.piece(0)), SizeIs(4)) << waiting << full;
+      EXPECT_THAT(rig.store->block_digests(rig.piece(1)), IsEmpty()) << waiting << full;
+    }
+  }
+}
+
 // -- a disk that fails
 
 TEST(PieceStoreDisk, OnAFullDiskReadingGoesOnFromMemoryWithOneWarning) {
