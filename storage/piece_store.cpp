@@ -104,6 +104,10 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
 
   struct Assembly;
   void append_memory(const std::shared_ptr<Buffered>& b, ByteRange part, Assembly& out) const;
+  std::optional<PieceIndex> first_absent(ByteRange range);
+  Assembly assemble(ByteRange range);
+  Task<bool> fill(ByteRange part, std::span<std::byte> into);
+  void on_unreadable(PieceIndex p, error_code why);
 
   Parts parts;
   std::vector<PieceState> states;
@@ -124,9 +128,8 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
 
 struct PieceStore::State::Assembly {
   struct FromDisk {
-    std::uint64_t offset;
+    ByteRange range;
     std::span<std::byte> into;
-    PieceIndex piece;
   };
   std::vector<std::span<const std::byte>> extents;
   std::vector<std::shared_ptr<const void>> owners;
@@ -264,6 +267,82 @@ void PieceStore::State::append_memory(const std::shared_ptr<Buffered>& b, ByteRa
   out.owners.push_back(b);
 }
 
+// The first piece of `range` that a reader must wait for.
+std::optional<PieceIndex> PieceStore::State::first_absent(ByteRange range) {
+  for (std::uint64_t at = range.begin; at < range.end;) {
+    const PieceIndex piece = parts.layout.piece_of(at);
+    if (!verified.test(piece) && !make_padding(piece)) return piece;
+    at = parts.layout.range(piece).end;
+  }
+  return std::nullopt;
+}
+
+// Requires: all of `range` is verified. What is in memory is taken as it lies; what is not, is a
+// run of stored pieces for each of which one read of the file is still to be done. However small
+// the pieces are, one buffer takes all that is read.
+PieceStore::State::Assembly PieceStore::State::assemble(ByteRange range) {
+  Assembly out;
+  std::shared_ptr<std::byte> buffer;
+  for (std::uint64_t at = range.begin; at < range.end;) {
+    const PieceIndex piece = parts.layout.piece_of(at);
+    ByteRange part = parts.layout.range(piece).intersection({at, range.end});
+    const auto found = memory.find(piece);
+    if (found != memory.end()) {
+      append_memory(found->second, part, out);
+      touch(*found->second);
+      at = part.end;
+      continue;
+    }
+    while (part.end < range.end) {
+      const PieceIndex next = parts.layout.piece_of(part.end);
+      if (memory.contains(next)) break;
+      part.end = std::min(parts.layout.range(next).end, range.end);
+    }
+    if (!buffer) {
+      buffer = read_buffer(static_cast<std::size_t>(range.size()));
+      out.owners.push_back(buffer);
+    }
+    const std::span<std::byte> into(buffer.get() + (at - range.begin),
+                                    static_cast<std::size_t>(part.size()));
+    out.extents.emplace_back(into);
+    out.from_disk.push_back({part, into});
+    at = part.end;
+  }
+  return out;
+}
+
+// Reads from the file; false when that failed and pieces may be missing now.
+Task<bool> PieceStore::State::fill(ByteRange part, std::span<std::byte> into) {
+  error_code ec = co_await parts.disk->read(part.begin, into);
+  if (!ec) co_return true;
+  const PieceIndex first = parts.layout.piece_of(part.begin);
+  if (parts.layout.range(first).end >= part.end) {
+    on_unreadable(first, ec);
+    co_return false;
+  }
+  // Which piece of the run is it?
+  bool whole = true;
+  for (std::uint64_t at = part.begin; at < part.end;) {
+    const PieceIndex piece = parts.layout.piece_of(at);
+    const ByteRange one = parts.layout.range(piece).intersection({at, part.end});
+    ec =
+        co_await parts.disk->read(one.begin, into.subspan(static_cast<std::size_t>(at - part.begin),
+                                                          static_cast<std::size_t>(one.size())));
+    if (ec) on_unreadable(piece, ec);
+    whole = whole && !ec;
+    at = one.end;
+  }
+  co_return whole;
+}
+
+void PieceStore::State::on_unreadable(PieceIndex p, error_code why) {
+  // Another read may have found out first, and the piece may even be back.
+  if (state(p) != PieceState::stored || memory.contains(p)) return;
+  if (parts.warn)
+    parts.warn("cannot read back from the cache (" + why.message() + "); fetching the piece again");
+  lose(p);
+}
+
 PieceStore::PieceStore(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {
   state_->parts.pool.set_reclaim([state = state_.get()] { return state->reclaim(); });
 }
@@ -356,33 +435,10 @@ void PieceStore::on_lost(std::function<void(PieceIndex)> callback) {
 }
 
 std::optional<ReadView> PieceStore::try_read(ByteRange range) {
-  State& s = *state_;
-  State::Assembly out;
-  for (std::uint64_t at = range.begin; at < range.end;) {
-    const PieceIndex piece = s.parts.layout.piece_of(at);
-    if (!s.verified.test(piece) && !s.make_padding(piece)) return std::nullopt;
-    const ByteRange part = s.parts.layout.range(piece).intersection({at, range.end});
-    const auto found = s.memory.find(piece);
-    if (found != s.memory.end()) {
-      s.append_memory(found->second, part, out);
-      s.touch(*found->second);
-      at = part.end;
-      continue;
-    }
-    // A run of stored pieces is one read of the file.
-    std::uint64_t end = part.end;
-    while (end < range.end) {
-      const PieceIndex next = s.parts.layout.piece_of(end);
-      if (!s.verified.test(next) || s.memory.contains(next)) break;
-      end = s.parts.layout.range(next).intersection({end, range.end}).end;
-    }
-    const auto size = static_cast<std::size_t>(end - at);
-    const std::shared_ptr<std::byte> buffer = s.read_buffer(size);
-    if (!s.parts.disk->read_now(at, {buffer.get(), size})) return std::nullopt;
-    out.extents.emplace_back(buffer.get(), size);
-    out.owners.push_back(buffer);
-    at = end;
-  }
+  if (state_->first_absent(range)) return std::nullopt;
+  State::Assembly out = state_->assemble(range);
+  for (const State::Assembly::FromDisk& part : out.from_disk)
+    if (!state_->parts.disk->read_now(part.range.begin, part.into)) return std::nullopt;
   return ReadView(std::move(out.extents), std::move(out.owners));
 }
 
@@ -391,46 +447,17 @@ Task<Result<ReadView>> PieceStore::read(ByteRange range) {
   while (true) {
     // Wait for the first piece that is not there, and look again: others may have come or gone
     // meanwhile.
-    std::optional<PieceIndex> absent;
-    for (std::uint64_t at = range.begin; at < range.end && !absent;) {
-      const PieceIndex piece = s->parts.layout.piece_of(at);
-      if (!s->verified.test(piece) && !s->make_padding(piece)) absent = piece;
-      at = s->parts.layout.range(piece).end;
-    }
-    if (absent) {
+    if (const std::optional<PieceIndex> absent = s->first_absent(range)) {
       if (s->closed) co_return StorageErrc::closed;
       WaitList& list = s->waiting.try_emplace(*absent, s->parts.executor).first->second;
       co_await list.wait();
       continue;
     }
-    State::Assembly out;
-    for (std::uint64_t at = range.begin; at < range.end;) {
-      const PieceIndex piece = s->parts.layout.piece_of(at);
-      const ByteRange part = s->parts.layout.range(piece).intersection({at, range.end});
-      const auto found = s->memory.find(piece);
-      if (found != s->memory.end()) {
-        s->append_memory(found->second, part, out);
-        s->touch(*found->second);
-      } else {
-        const auto size = static_cast<std::size_t>(part.size());
-        const std::shared_ptr<std::byte> buffer = s->read_buffer(size);
-        out.extents.emplace_back(buffer.get(), size);
-        out.owners.push_back(buffer);
-        out.from_disk.push_back({at, {buffer.get(), size}, piece});
-      }
-      at = part.end;
-    }
+    State::Assembly out = s->assemble(range);
     bool whole = true;
     for (const State::Assembly::FromDisk& part : out.from_disk) {
-      const error_code ec = co_await s->parts.disk->read(part.offset, part.into);
-      if (!ec) continue;
-      whole = false;
-      if (s->state(part.piece) != State::PieceState::stored || s->memory.contains(part.piece))
-        continue;
-      if (s->parts.warn)
-        s->parts.warn("cannot read back from the cache (" + ec.message() +
-                      "); fetching the piece again");
-      s->lose(part.piece);
+      const bool read = co_await s->fill(part.range, part.into);
+      whole = whole && read;
     }
     if (whole) co_return ReadView(std::move(out.extents), std::move(out.owners));
   }

@@ -219,6 +219,15 @@ TEST(PieceStoreDisk, AReadTakesSomeOfItFromMemoryAndSomeFromTheFile) {
   EXPECT_TRUE(rig.is_truth(rig.read(all), all));
 }
 
+TEST(PieceStoreDisk, ARunOfStoredPiecesIsOneReadOfTheFile) {
+  Rig rig(Sample(40, 1));
+  rig.deliver_all();
+  rig.squeeze();
+  rig.disk.cached = false;
+  EXPECT_TRUE(rig.is_truth(rig.read({1, 39}), {1, 39}));
+  EXPECT_EQ(rig.disk.reads, 1);
+}
+
 TEST(PieceStoreDisk, AViewKeepsItsBytesWhateverBecomesOfThePiece) {
   Rig rig(Sample(2 * kPiece, kPiece), {.pool_blocks = 8});
   EXPECT_EQ(rig.deliver(0), Verdict::good);
