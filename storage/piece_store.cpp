@@ -54,7 +54,8 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
     std::uint32_t hashed = 0;  // blocks already fed to the hasher, in order
     bool hashing = false;      // a worker has the hasher
     Sha1 hasher;
-    std::list<PieceIndex>::iterator kept;  // in `kept_` when state is stored
+    bool is_kept = false;
+    std::list<PieceIndex>::iterator kept;  // in State::kept when is_kept
   };
 
   explicit State(Parts p)
@@ -92,15 +93,29 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   void lose(PieceIndex p);
   std::shared_ptr<std::byte> read_buffer(std::size_t size);
   void wake(PieceIndex p);
+  void keep(Buffered& b) {
+    b.kept = kept.insert(kept.end(), b.piece);
+    b.is_kept = true;
+  }
+  // Most recently used last.
+  void touch(Buffered& b) {
+    if (b.is_kept) kept.splice(kept.end(), kept, b.kept);
+  }
 
   struct Assembly;
   void append_memory(const std::shared_ptr<Buffered>& b, ByteRange part, Assembly& out) const;
+  std::optional<PieceIndex> first_absent(ByteRange range);
+  Assembly assemble(ByteRange range);
+  Task<bool> fill(ByteRange part, std::span<std::byte> into);
+  void on_unreadable(PieceIndex p, error_code why);
 
   Parts parts;
   std::vector<PieceState> states;
   Bitfield verified;
   std::map<PieceIndex, std::shared_ptr<Buffered>> memory;
-  std::list<PieceIndex> kept;  // stored pieces still in memory, least recently used first
+  // Pieces in memory that are written, or cannot be: their memory can be taken back. Least recently
+  // used first.
+  std::list<PieceIndex> kept;
   std::map<PieceIndex, WaitList> waiting;
   std::function<void(PieceIndex)> lost;
   TaskGroup tasks;
@@ -113,9 +128,8 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
 
 struct PieceStore::State::Assembly {
   struct FromDisk {
-    std::uint64_t offset;
+    ByteRange range;
     std::span<std::byte> into;
-    PieceIndex piece;
   };
   std::vector<std::span<const std::byte>> extents;
   std::vector<std::shared_ptr<const void>> owners;
@@ -165,10 +179,12 @@ Task<void> PieceStore::State::hash_job(std::shared_ptr<Buffered> b, std::uint32_
 Task<void> PieceStore::State::write_behind(std::shared_ptr<Buffered> b) {
   std::vector<std::span<const std::byte>> from;
   for (std::uint32_t i = 0; i < b->blocks.size(); ++i) from.push_back(block_bytes(*b, i));
-  unwritten_blocks += b->blocks.size();
+  const auto count = static_cast<std::size_t>(std::ranges::count_if(
+      b->blocks, [](const Block& block) { return static_cast<bool>(block); }));
+  unwritten_blocks += count;
   const error_code ec =
       co_await parts.disk->write(parts.layout.range(b->piece).begin, std::move(from));
-  unwritten_blocks -= b->blocks.size();
+  unwritten_blocks -= count;
   if (ec) {
     if (!write_failed && parts.warn) {
       parts.warn("cannot write to the cache (" + ec.message() +
@@ -179,7 +195,7 @@ Task<void> PieceStore::State::write_behind(std::shared_ptr<Buffered> b) {
     write_failed = false;
     set_state(b->piece, PieceState::stored);
   }
-  b->kept = kept.insert(kept.end(), b->piece);
+  keep(*b);
 }
 
 // Frees the memory of the piece that has not been read for longest, if any piece is kept only for
@@ -198,13 +214,14 @@ void PieceStore::State::lose(PieceIndex p) {
   if (lost) lost(p);
 }
 
-// A piece of nothing but padding is zeros, and is never fetched: it comes into being when it is read.
+// A piece of nothing but padding is zeros, and is never fetched: it comes into being when it is
+// read.
 bool PieceStore::State::make_padding(PieceIndex p) {
   if (!parts.layout.is_padding(p) || state(p) != PieceState::missing) return false;
   Buffered& b = open(p);
   set_state(p, PieceState::complete);
   set_state(p, PieceState::verified);
-  b.kept = kept.insert(kept.end(), p);
+  keep(b);
   return true;
 }
 
@@ -250,6 +267,82 @@ void PieceStore::State::append_memory(const std::shared_ptr<Buffered>& b, ByteRa
   out.owners.push_back(b);
 }
 
+// The first piece of `range` that a reader must wait for.
+std::optional<PieceIndex> PieceStore::State::first_absent(ByteRange range) {
+  for (std::uint64_t at = range.begin; at < range.end;) {
+    const PieceIndex piece = parts.layout.piece_of(at);
+    if (!verified.test(piece) && !make_padding(piece)) return piece;
+    at = parts.layout.range(piece).end;
+  }
+  return std::nullopt;
+}
+
+// Requires: all of `range` is verified. What is in memory is taken as it lies; what is not, is a
+// run of stored pieces for each of which one read of the file is still to be done. However small
+// the pieces are, one buffer takes all that is read.
+PieceStore::State::Assembly PieceStore::State::assemble(ByteRange range) {
+  Assembly out;
+  std::shared_ptr<std::byte> buffer;
+  for (std::uint64_t at = range.begin; at < range.end;) {
+    const PieceIndex piece = parts.layout.piece_of(at);
+    ByteRange part = parts.layout.range(piece).intersection({at, range.end});
+    const auto found = memory.find(piece);
+    if (found != memory.end()) {
+      append_memory(found->second, part, out);
+      touch(*found->second);
+      at = part.end;
+      continue;
+    }
+    while (part.end < range.end) {
+      const PieceIndex next = parts.layout.piece_of(part.end);
+      if (memory.contains(next)) break;
+      part.end = std::min(parts.layout.range(next).end, range.end);
+    }
+    if (!buffer) {
+      buffer = read_buffer(static_cast<std::size_t>(range.size()));
+      out.owners.push_back(buffer);
+    }
+    const std::span<std::byte> into(buffer.get() + (at - range.begin),
+                                    static_cast<std::size_t>(part.size()));
+    out.extents.emplace_back(into);
+    out.from_disk.push_back({part, into});
+    at = part.end;
+  }
+  return out;
+}
+
+// Reads from the file; false when that failed and pieces may be missing now.
+Task<bool> PieceStore::State::fill(ByteRange part, std::span<std::byte> into) {
+  error_code ec = co_await parts.disk->read(part.begin, into);
+  if (!ec) co_return true;
+  const PieceIndex first = parts.layout.piece_of(part.begin);
+  if (parts.layout.range(first).end >= part.end) {
+    on_unreadable(first, ec);
+    co_return false;
+  }
+  // Which piece of the run is it?
+  bool whole = true;
+  for (std::uint64_t at = part.begin; at < part.end;) {
+    const PieceIndex piece = parts.layout.piece_of(at);
+    const ByteRange one = parts.layout.range(piece).intersection({at, part.end});
+    ec =
+        co_await parts.disk->read(one.begin, into.subspan(static_cast<std::size_t>(at - part.begin),
+                                                          static_cast<std::size_t>(one.size())));
+    if (ec) on_unreadable(piece, ec);
+    whole = whole && !ec;
+    at = one.end;
+  }
+  co_return whole;
+}
+
+void PieceStore::State::on_unreadable(PieceIndex p, error_code why) {
+  // Another read may have found out first, and the piece may even be back.
+  if (state(p) != PieceState::stored || memory.contains(p)) return;
+  if (parts.warn)
+    parts.warn("cannot read back from the cache (" + why.message() + "); fetching the piece again");
+  lose(p);
+}
+
 PieceStore::PieceStore(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {
   state_->parts.pool.set_reclaim([state = state_.get()] { return state->reclaim(); });
 }
@@ -261,6 +354,9 @@ PieceStore::Put PieceStore::put_block(BlockId id, Block block) {
   State& s = *state_;
   const State::PieceState now = s.state(id.piece);
   if (now != State::PieceState::missing && now != State::PieceState::open) return Put::duplicate;
+  // Nobody asked for it; and a piece of nothing but padding must not be opened: it is never
+  // complete.
+  if (s.parts.layout.is_padding(id)) return Put::duplicate;
   State::Buffered& b = s.open(id.piece);
   if (b.present[id.block]) return Put::duplicate;
   b.blocks[id.block] = std::move(block);
@@ -303,7 +399,7 @@ Task<PieceStore::Verdict> PieceStore::verify(PieceIndex piece,
   if (s->parts.disk != nullptr) {
     s->tasks.spawn(s->write_behind(b));
   } else {
-    b->kept = s->kept.insert(s->kept.end(), piece);
+    s->keep(*b);
   }
   co_return Verdict::good;
 }
@@ -339,35 +435,10 @@ void PieceStore::on_lost(std::function<void(PieceIndex)> callback) {
 }
 
 std::optional<ReadView> PieceStore::try_read(ByteRange range) {
-  State& s = *state_;
-  State::Assembly out;
-  for (std::uint64_t at = range.begin; at < range.end;) {
-    const PieceIndex piece = s.parts.layout.piece_of(at);
-    if (!s.verified.test(piece) && !s.make_padding(piece)) return std::nullopt;
-    const ByteRange part = s.parts.layout.range(piece).intersection({at, range.end});
-    const auto found = s.memory.find(piece);
-    if (found != s.memory.end()) {
-      s.append_memory(found->second, part, out);
-      // Most recently used last. A piece still being written is not in the list yet.
-      const auto& b = found->second;
-      if (s.state(piece) == State::PieceState::stored) s.kept.splice(s.kept.end(), s.kept, b->kept);
-      at = part.end;
-      continue;
-    }
-    // A run of stored pieces is one read of the file.
-    std::uint64_t end = part.end;
-    while (end < range.end) {
-      const PieceIndex next = s.parts.layout.piece_of(end);
-      if (!s.verified.test(next) || s.memory.contains(next)) break;
-      end = s.parts.layout.range(next).intersection({end, range.end}).end;
-    }
-    const auto size = static_cast<std::size_t>(end - at);
-    const std::shared_ptr<std::byte> buffer = s.read_buffer(size);
-    if (!s.parts.disk->read_now(at, {buffer.get(), size})) return std::nullopt;
-    out.extents.emplace_back(buffer.get(), size);
-    out.owners.push_back(buffer);
-    at = end;
-  }
+  if (state_->first_absent(range)) return std::nullopt;
+  State::Assembly out = state_->assemble(range);
+  for (const State::Assembly::FromDisk& part : out.from_disk)
+    if (!state_->parts.disk->read_now(part.range.begin, part.into)) return std::nullopt;
   return ReadView(std::move(out.extents), std::move(out.owners));
 }
 
@@ -376,45 +447,17 @@ Task<Result<ReadView>> PieceStore::read(ByteRange range) {
   while (true) {
     // Wait for the first piece that is not there, and look again: others may have come or gone
     // meanwhile.
-    std::optional<PieceIndex> absent;
-    for (std::uint64_t at = range.begin; at < range.end && !absent;) {
-      const PieceIndex piece = s->parts.layout.piece_of(at);
-      if (!s->verified.test(piece) && !s->make_padding(piece)) absent = piece;
-      at = s->parts.layout.range(piece).end;
-    }
-    if (absent) {
+    if (const std::optional<PieceIndex> absent = s->first_absent(range)) {
       if (s->closed) co_return StorageErrc::closed;
       WaitList& list = s->waiting.try_emplace(*absent, s->parts.executor).first->second;
       co_await list.wait();
       continue;
     }
-    State::Assembly out;
-    for (std::uint64_t at = range.begin; at < range.end;) {
-      const PieceIndex piece = s->parts.layout.piece_of(at);
-      const ByteRange part = s->parts.layout.range(piece).intersection({at, range.end});
-      const auto found = s->memory.find(piece);
-      if (found != s->memory.end()) {
-        s->append_memory(found->second, part, out);
-      } else {
-        const auto size = static_cast<std::size_t>(part.size());
-        const std::shared_ptr<std::byte> buffer = s->read_buffer(size);
-        out.extents.emplace_back(buffer.get(), size);
-        out.owners.push_back(buffer);
-        out.from_disk.push_back({at, {buffer.get(), size}, piece});
-      }
-      at = part.end;
-    }
+    State::Assembly out = s->assemble(range);
     bool whole = true;
     for (const State::Assembly::FromDisk& part : out.from_disk) {
-      const error_code ec = co_await s->parts.disk->read(part.offset, part.into);
-      if (!ec) continue;
-      whole = false;
-      if (s->state(part.piece) != State::PieceState::stored || s->memory.contains(part.piece))
-        continue;
-      if (s->parts.warn)
-        s->parts.warn("cannot read back from the cache (" + ec.message() +
-                      "); fetching the piece again");
-      s->lose(part.piece);
+      const bool read = co_await s->fill(part.range, part.into);
+      whole = whole && read;
     }
     if (whole) co_return ReadView(std::move(out.extents), std::move(out.owners));
   }
