@@ -34,11 +34,14 @@ constexpr Duration kLeastRetransmission = 200ms;
 // block.
 constexpr std::uint32_t kMinPipeline = 2;
 constexpr std::uint32_t kUnmeasuredPipeline = 4;
+// Bounds of the extra slack, how soon after running dry a request says that more was wanted, and how often it shrinks.
+constexpr Duration kFirstExtraSlack = 50ms;
+constexpr Duration kMostExtraSlack = 1s;
+constexpr Duration kDryGap = 50ms;
+constexpr Duration kShrinkInterval = 1s;
 // Silence that no busy queue or lost packet explains: Linux's smallest retransmission time-out is
 // 200 ms, two in a row 600.
 constexpr Duration kSuspectSilence = 700ms;
-// The same for a peer that has never sent a block: nothing speaks for it yet.
-constexpr Duration kUnknownSilence = 250ms;
 // Lateness worth remembering when what was asked is cancelled.
 constexpr Duration kLate = 150ms;
 // Start-up ends when the rate has grown by less than a quarter for three rounds (as in BBR).
@@ -77,6 +80,11 @@ bool Peer::awaits_cancel(storage::BlockId block) const {
 
 void Peer::on_sent(storage::BlockId block, std::uint32_t bytes, TimePoint now) {
   if (live_bytes_ == 0) {
+    if (ran_dry_ && now - last_arrival_ <= kDryGap) {
+      extra_slack_ = std::clamp(2 * extra_slack_, kFirstExtraSlack, kMostExtraSlack);
+      shrink_at_ = now + kShrinkInterval;
+    }
+    ran_dry_ = limited_ = false;
     busy_window_ = window_after(now);
     busy_since_ = now;
     busy_asked_ = busy_received_ = 0;
@@ -116,6 +124,11 @@ std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint 
   if (!request) return request;
   received_bytes_ += request->bytes;
   busy_received_ += request->bytes;
+  ran_dry_ = live_bytes_ == 0 && limited_;
+  if (now >= shrink_at_) {
+    extra_slack_ -= extra_slack_ / 4;
+    shrink_at_ = now + kShrinkInterval;
+  }
   // The time of a block that met an idle peer is one round trip plus its own transmission.
   if (head && request->sent == busy_since_)
     observe_round_trip(now - request->sent - time_for(request->bytes), now);
@@ -227,9 +240,7 @@ bool Peer::suspect(TimePoint now) const {
 }
 
 bool Peer::overdue(TimePoint now) const {
-  const Duration limit = received_bytes_ == 0 ? std::max(kUnknownSilence, round_trip_)
-                                              : std::max(kSuspectSilence, 3 * round_trip_);
-  return silence(now) > limit;
+  return silence(now) > std::max(kSuspectSilence, 3 * round_trip_);
 }
 
 bool Peer::late(TimePoint now) const {
@@ -280,7 +291,7 @@ bool Peer::covers(Duration slack, double gain) const {
   if (requests_.size() >= request_limit_) return true;
   if (!measured_) return requests_.size() >= kUnmeasuredPipeline;
   const auto depth =
-      static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip_ + slack).count());
+      static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip_ + slack + extra_slack_).count());
   return outstanding_bytes() >= std::max<std::uint64_t>(depth, kMinPipeline * storage::kBlockSize);
 }
 

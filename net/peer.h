@@ -74,6 +74,8 @@ class Peer {
   // The same where queueing at it costs nobody anything: twice as deep while its rate is still
   // growing.
   [[nodiscard]] bool full_alone(Duration slack) const;
+  // More would have been asked, but it was full: if it runs dry now, its pipeline was too short.
+  void note_limited() { limited_ = true; }
   // How long it has been silent beyond what was expected of it; zero when on time or idle.
   [[nodiscard]] Duration silence(TimePoint now) const;
   // Silent for so long that nobody should wait for it; stays so after its requests were taken away,
@@ -134,6 +136,12 @@ class Peer {
   TimePoint round_end_{};
   double round_rate_ = 0;
   int rounds_without_growth_ = 0;
+  // Peers that serve in pulses (Transmission: every 500 ms) need more than rate x round trip: grows whenever the pipeline
+  // ran dry although more was wanted.
+  Duration extra_slack_{};
+  TimePoint shrink_at_{};
+  bool limited_ = false;
+  bool ran_dry_ = false;
   bool snubbed_ = false;
   TimePoint probe_at_{};
   Duration probe_interval_{};

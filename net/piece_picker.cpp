@@ -317,11 +317,20 @@ void PiecePicker::cancel_unwanted(TimePoint now) {
   }
 }
 
+// Somebody else could serve what this peer owes; else there is nothing to gain by taking it away.
+bool PiecePicker::replaceable(const KnownPeer& known, TimePoint now) const {
+  const auto& owed = known.second.model.requests();
+  return std::any_of(peers_.begin(), peers_.end(), [&](const KnownPeer& other) {
+    return other.first != known.first && !owed.empty() && !other.second.model.suspect(now) &&
+           eligible(other, owed.front().block.piece, now);
+  });
+}
+
 void PiecePicker::snub_silent(TimePoint now) {
   for (KnownPeer& known : peers_) {
     Peer& model = known.second.model;
     model.expire_cancelled(now);
-    if (!model.overdue(now)) continue;
+    if (!model.overdue(now) || !replaceable(known, now)) continue;
     std::vector<BlockId> owed;
     for (const Peer::Request& r : model.requests()) {
       if (!r.cancelled) owed.push_back(r.block);
@@ -391,9 +400,11 @@ bool PiecePicker::assign_piece(const Wanted& wanted, TimePoint now) {
     const BlockId id{wanted.piece, *block};
     KnownPeer* best = best_peer(wanted.piece, layout_.block_size(id), now);
     if (best == nullptr) return true;  // nobody can serve it; an event will change that
-    const Peer& model = best->second.model;
-    if (peers_.size() == 1 ? model.full_alone(kUrgentSlack) : model.full(kUrgentSlack))
+    Peer& model = best->second.model;
+    if (peers_.size() == 1 ? model.full_alone(kUrgentSlack) : model.full(kUrgentSlack)) {
+      model.note_limited();
       return false;
+    }
     const auto careful = careful_.find(wanted.piece);
     if (careful != careful_.end() && careful->second == 0 && !best->second.proven)
       careful->second = best->first;
@@ -524,10 +535,14 @@ void PiecePicker::assign_ahead(TimePoint now) {
   };
   std::vector<std::pair<TimePoint, KnownPeer*>> order;
   for (KnownPeer& known : peers_) {
-    const Peer& model = known.second.model;
+    Peer& model = known.second.model;
     if (known.second.rest_until > now || (model.choking && model.allowed_fast.empty())) continue;
     if (model.suspect(now) && (!model.may_probe(now) || !model.requests().empty())) continue;
-    if (!full(model)) order.emplace_back(model.eta(storage::kBlockSize, now), &known);
+    if (full(model)) {
+      model.note_limited();
+    } else {
+      order.emplace_back(model.eta(storage::kBlockSize, now), &known);
+    }
   }
   std::stable_sort(order.begin(), order.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -542,6 +557,7 @@ void PiecePicker::assign_ahead(TimePoint now) {
       request(*known, *block, now);
       if (model.snubbed()) break;  // a probe is one block
     }
+    if (full(model)) model.note_limited();
   }
 }
 

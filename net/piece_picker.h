@@ -101,6 +101,7 @@ class PiecePicker {
   void stop_relying_on(PeerKey key);
   void measure_throughput(std::uint32_t bytes, TimePoint now);
   void cancel_unwanted(TimePoint now);
+  [[nodiscard]] bool replaceable(const KnownPeer& known, TimePoint now) const;
   void snub_silent(TimePoint now);
   void assume_rates();
   void assign_urgent(TimePoint now);
