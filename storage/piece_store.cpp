@@ -108,6 +108,7 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   Assembly assemble(ByteRange range);
   Task<bool> fill(ByteRange part, std::span<std::byte> into);
   void on_unreadable(PieceIndex p, error_code why);
+  void lose_stored();
 
   Parts parts;
   std::vector<PieceState> states;
@@ -340,7 +341,22 @@ void PieceStore::State::on_unreadable(PieceIndex p, error_code why) {
   if (state(p) != PieceState::stored || memory.contains(p)) return;
   if (parts.warn)
     parts.warn("cannot read back from the cache (" + why.message() + "); fetching the piece again");
+  if (why == StorageErrc::short_read) return lose_stored();
   lose(p);
+}
+
+// Somebody cut the file short. The next piece written would make it long again, and what was cut
+// off would read as zeros: nothing in it is what was verified.
+void PieceStore::State::lose_stored() {
+  for (std::optional<PieceIndex> p = parts.layout.first_piece(); p; p = parts.layout.next(*p)) {
+    if (state(*p) != PieceState::stored) continue;
+    const auto found = memory.find(*p);
+    if (found != memory.end()) {
+      kept.erase(found->second->kept);
+      memory.erase(found);
+    }
+    lose(*p);
+  }
 }
 
 PieceStore::PieceStore(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {

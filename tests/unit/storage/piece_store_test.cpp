@@ -314,6 +314,25 @@ TEST(PieceStoreDisk, APieceThatCannotBeReadBackIsFetchedAgainForItsReader) {
   EXPECT_TRUE(rig.is_truth(other, rig.range(2)));
 }
 
+TEST(PieceStoreDisk, ACacheFileThatWasCutShortIsNeverFilledUpWithZeros) {
+  Rig rig(Sample(4 * kPiece, kPiece));
+  for (const std::uint32_t p : {0U, 1U, 3U}) EXPECT_EQ(rig.deliver(p), Verdict::good);
+  rig.squeeze();
+  EXPECT_EQ(rig.deliver(2), Verdict::good);
+  rig.disk.file.resize(10);
+  const auto reader = rig.read(rig.range(3));
+  EXPECT_FALSE(reader.done());
+  // Writing the piece again makes the file long again, with a hole where the others were.
+  EXPECT_EQ(rig.deliver(3), Verdict::good);
+  EXPECT_TRUE(rig.is_truth(reader, rig.range(3)));
+  rig.squeeze();
+  const auto all = rig.read({0, 4 * kPiece});
+  EXPECT_FALSE(all.done());
+  EXPECT_THAT(rig.lost, UnorderedElementsAre(0U, 1U, 2U, 3U));
+  for (const std::uint32_t p : {0U, 1U, 2U}) EXPECT_EQ(rig.deliver(p), Verdict::good);
+  EXPECT_TRUE(rig.is_truth(all, {0, 4 * kPiece}));
+}
+
 // -- endings
 
 TEST(PieceStoreEnd, ClosingAnswersTheReadsThatWaitAndThoseThatWould) {
