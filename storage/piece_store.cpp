@@ -512,6 +512,10 @@ Task<void> PieceStore::stop() {
   close();
   const std::shared_ptr<State> s = state_;
   co_await s->tasks.join();
+  // What could not be written goes with the memory: the file has a hole there.
+  for (const auto& [piece, buffered] : s->memory)
+    if (s->state(piece) != State::PieceState::stored)
+      s->set_state(piece, State::PieceState::missing);
   s->kept.clear();
   s->memory.clear();
 }

@@ -361,6 +361,19 @@ TEST(PieceStoreEnd, StoppingFinishesTheWritesUnderWay) {
   EXPECT_EQ(rig.pool.in_use(), 0U);
 }
 
+TEST(PieceStoreEnd, WhatWasOnlyInMemoryIsGoneWhenItStopped) {
+  for (const bool disk : {true, false}) {
+    Rig rig(Sample(2 * kPiece, kPiece), {.disk = disk});
+    rig.disk.full = true;
+    EXPECT_EQ(rig.deliver(0), Verdict::good);
+    EXPECT_EQ(rig.put(1, 0), Put::accepted);
+    rig.disk.file.resize(kPiece);  // a hole: zeros that nobody verified
+    rig.loop.run(rig.store->stop());
+    EXPECT_FALSE(rig.store->try_read(rig.range(0)));
+    EXPECT_EQ(rig.read(rig.range(0)).value().error(), StorageErrc::closed);
+  }
+}
+
 // -- properties
 
 Sample any_sample() {
