@@ -102,6 +102,7 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
     if (b.is_kept) kept.splice(kept.end(), kept, b.kept);
   }
 
+  class Waiting;
   struct Assembly;
   void append_memory(const std::shared_ptr<Buffered>& b, ByteRange part, Assembly& out) const;
   std::optional<PieceIndex> first_absent(ByteRange range);
@@ -125,6 +126,26 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   bool closed = false;
   bool write_failed = false;
   std::size_t unwritten_blocks = 0;
+};
+
+// A place among a piece's readers. The last one to leave takes the list away: a read may be
+// cancelled.
+class PieceStore::State::Waiting {
+ public:
+  Waiting(State& state, PieceIndex piece) : state_(state), piece_(piece) {}
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+  ~Waiting() {
+    const auto found = state_.waiting.find(piece_);
+    if (found != state_.waiting.end() && found->second.size() == 0) state_.waiting.erase(found);
+  }
+  [[nodiscard]] WaitList& list() const {
+    return state_.waiting.try_emplace(piece_, state_.parts.executor).first->second;
+  }
+
+ private:
+  State& state_;
+  PieceIndex piece_;
 };
 
 struct PieceStore::State::Assembly {
@@ -465,8 +486,8 @@ Task<Result<ReadView>> PieceStore::read(ByteRange range) {
     // meanwhile.
     if (const std::optional<PieceIndex> absent = s->first_absent(range)) {
       if (s->closed) co_return StorageErrc::closed;
-      WaitList& list = s->waiting.try_emplace(*absent, s->parts.executor).first->second;
-      co_await list.wait();
+      const State::Waiting turn(*s, *absent);
+      co_await turn.list().wait();
       continue;
     }
     State::Assembly out = s->assemble(range);

@@ -9,9 +9,8 @@
 //           a reader: a cache that cannot be written costs caching, and a piece that cannot be read
 //           back is missing again. Nobody else may write to the cache file: that it was made
 //           shorter is noticed when it is read, other changes are not.
-// Lifetime: must outlive its readers; close(), await every verify(), then co_await stop(). One
-// store
-//           a BlockPool.
+// Lifetime: must outlive its readers; close(), await every verify(), then co_await stop(). Each
+//           store has a BlockPool of its own.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -87,8 +86,7 @@ class PieceStore {
   [[nodiscard]] std::optional<ReadView> try_read(ByteRange range);
   // Waits until all of `range` is verified. Cancellable.
   [[nodiscard]] Task<Result<ReadView>> read(ByteRange range);
-  // Bytes of `range` that are verified. A piece of nothing but padding counts from its
-  // first read.
+  // Bytes of `range` that are verified. A piece of nothing but padding counts from its first read.
   [[nodiscard]] std::uint64_t verified_bytes(ByteRange range) const;
 
   // Blocks of verified pieces that are not written yet: memory that cannot be taken back.

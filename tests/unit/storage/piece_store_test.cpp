@@ -374,6 +374,46 @@ TEST(PieceStoreEnd, WhatWasOnlyInMemoryIsGoneWhenItStopped) {
   }
 }
 
+// An executor that knows how many copies of it there are.
+struct CountedExecutor {
+  EngineLoop* loop;
+  std::shared_ptr<int> copies = std::make_shared<int>();
+  template <class F>
+  void execute(F f) const {
+    asio::post(loop->executor(), std::move(f));
+  }
+  asio::execution_context& query(asio::execution::context_t) const {
+    return asio::query(loop->executor(), asio::execution::context);
+  }
+  static constexpr asio::execution::blocking_t::never_t query(asio::execution::blocking_t) {
+    return {};
+  }
+  bool operator==(const CountedExecutor&) const = default;
+};
+
+TEST(PieceStoreEnd, ACancelledReadLeavesNothingBehind) {
+  EngineLoop loop;
+  const CountedExecutor counted{&loop};
+  Sample sample(1000, 1);
+  BlockPool pool(4);
+  WorkerPool hashers(loop.executor(), 0);
+  PieceStore store({counted, sample.layout, sample.hashes, pool, hashers, nullptr, nullptr});
+  const auto idle = counted.copies.use_count();
+  for (std::uint64_t p = 0; p < 1000; ++p) {
+    auto reader = loop.start(store.read({p, 1000}));
+    auto other = loop.start(store.read({p, p + 1}));
+    loop.settle();
+    reader.cancel();
+    loop.settle();
+    EXPECT_TRUE(reader.cancelled());
+    EXPECT_FALSE(other.done()) << "not its business";
+    other.cancel();
+    loop.settle();
+  }
+  EXPECT_EQ(counted.copies.use_count(), idle) << "lists that nobody waits in";
+  loop.run(store.stop());
+}
+
 // -- properties
 
 Sample any_sample() {
