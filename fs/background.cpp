@@ -109,10 +109,13 @@ class Parent {
   int probe() {
     struct statfs info {};
     ::alarm(kProbeSeconds);  // ends us; nothing else would, were the mount to hang
-    if (::statfs(mountpoint_.c_str(), &info) == 0 && info.f_type == kFuseMagic) return 0;
+    const bool answered = ::statfs(mountpoint_.c_str(), &info) == 0;
+    const int error = answered ? EINVAL : errno;  // somebody else's file system, if any
+    ::alarm(0);
+    if (answered && info.f_type == kFuseMagic) return 0;
     show(false);
     ::kill(child_, SIGTERM);
-    return complain({mountpoint_ + ": mounted, but it does not answer: " + std::strerror(errno)});
+    return complain({mountpoint_ + ": mounted, but it does not answer: " + std::strerror(error)});
   }
 
   int child_ended() {
@@ -151,8 +154,8 @@ class Parent {
     if (on) {
       const auto waited =
           std::chrono::duration_cast<std::chrono::seconds>(SteadyClock::now() - began_);
-      std::fprintf(stderr, "swarmfs: starting, %lld s: %s", static_cast<long long>(waited.count()),
-                   printable(waiting_for_).c_str());
+      std::fprintf(stderr, "swarmfs: starting, %lld s: waiting for %s",
+                   static_cast<long long>(waited.count()), printable(waiting_for_).c_str());
     }
     std::fflush(stderr);
     shown_ = on;
@@ -239,6 +242,8 @@ std::variant<int, StartReport> go_to_background(const std::string& mountpoint) {
   ::sigprocmask(SIG_BLOCK, &forwarded, &before);
   const pid_t child = ::fork();
   if (child == 0) {
+    set_handler(SIGINT, SIG_DFL);
+    set_handler(SIGTERM, SIG_DFL);
     ::sigprocmask(SIG_SETMASK, &before, nullptr);
     read_end = storage::UniqueFd();
     return StartReport(become_daemon(std::move(write_end)));

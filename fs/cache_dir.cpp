@@ -24,12 +24,10 @@ constexpr std::size_t kMaxSmallFile = 64;
 
 Complaint about(const std::string& path, int error) {
   std::string line = path + ": " + std::strerror(error);
-  if (error == EACCES || error == EPERM || error == EROFS) {
-    line += "; the cache directory must be writable: choose another with --cache-dir";
-  } else if (error == ENOSPC || error == EDQUOT) {
+  if (error == ENOSPC || error == EDQUOT) {
     line += "; make room, or choose another cache directory with --cache-dir";
-  } else if (error == ENOTDIR || error == ELOOP) {
-    line += "; the cache directory must be a directory: choose another with --cache-dir";
+  } else {
+    line += "; the cache needs a directory that you can write to: choose one with --cache-dir";
   }
   return {line};
 }
@@ -135,11 +133,11 @@ OrComplaint<std::string> find_cache_root(const std::optional<std::string>& optio
     return Complaint{"no place for the cache: HOME is not set; choose one with --cache-dir"};
   }
   std::error_code ec;
-  root = files::absolute(root, ec);
-  if (!ec) root = files::weakly_canonical(root, ec);
+  files::path real = files::absolute(root, ec);
+  if (!ec) real = files::weakly_canonical(real, ec);
   if (ec) return about(root.string(), ec.value());
-  if (root.filename().empty()) root = root.parent_path();
-  return {boost::system::in_place_value, root.string()};
+  if (real.filename().empty()) real = real.parent_path();
+  return {boost::system::in_place_value, real.string()};
 }
 
 OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::InfoHash& info_hash,

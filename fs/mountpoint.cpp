@@ -32,17 +32,13 @@ Complaint about(const std::string& path, std::string_view text) {
 }
 
 // Absolute, without symbolic links; also when a dead mount is there, which realpath() trips over.
-Result<std::string> canonical_path(const std::string& given) {
-  std::error_code ec;
+files::path canonical_path(const std::string& given, std::error_code& ec) {
   files::path path = files::absolute(given, ec).lexically_normal();
-  if (ec) return error_code(ec);
+  if (ec) return {};
   if (path.filename().empty()) path = path.parent_path();  // a slash at the end
   const files::path real = files::canonical(path, ec);
-  if (!ec) return real.string();
-  if (ec.value() != ENOTCONN) return error_code(ec);
-  const files::path parent = files::canonical(path.parent_path(), ec);
-  if (ec) return error_code(ec);
-  return (parent / path.filename()).string();
+  if (ec.value() != ENOTCONN) return real;
+  return files::canonical(path.parent_path(), ec) / path.filename();
 }
 
 // The topmost mount at `path`, if any.
@@ -114,34 +110,32 @@ std::string read_text(const char* path) {
 
 }  // namespace
 
-OrComplaint<Mountpoint> check_mountpoint(const std::string& given) {
-  const Result<std::string> canonical = canonical_path(given);
-  if (!canonical) {
-    const int error = canonical.error().value();
-    if (error == ENOENT) {
-      return about(given, "the mountpoint does not exist; make it: mkdir -p " + given);
-    }
-    return about(given, std::strerror(error));
+OrComplaint<std::string> find_mountpoint(const std::string& given) {
+  std::error_code ec;
+  const files::path path = canonical_path(given, ec);
+  if (ec.value() == ENOENT) {
+    return about(given, "the mountpoint does not exist; make it: mkdir -p " + given);
   }
-  Mountpoint result{*canonical};
-  const OrComplaint<bool> cleared = clear_dead_mounts(result.path);
-  if (!cleared) return cleared.error();
-  result.cleared_dead = *cleared;
+  if (ec) return about(given, ec.message());
+  return {boost::system::in_place_value, path.string()};
+}
 
+OrComplaint<bool> ready_mountpoint(const std::string& path) {
+  const OrComplaint<bool> cleared = clear_dead_mounts(path);
+  if (!cleared) return cleared.error();
   struct stat info {};
-  if (::stat(result.path.c_str(), &info) != 0) return about(result.path, std::strerror(errno));
+  if (::stat(path.c_str(), &info) != 0) return about(path, std::strerror(errno));
   if (!S_ISDIR(info.st_mode)) {
-    return about(result.path, "the mountpoint is not a directory; make one: mkdir -p DIRECTORY");
+    return about(path, "the mountpoint is not a directory; make one: mkdir -p DIRECTORY");
   }
   // fusermount3 wants it writable, and a sticky directory owned, by who mounts.
   const bool root = ::geteuid() == 0;
   const bool others = (info.st_mode & S_ISVTX) != 0 && info.st_uid != ::geteuid();
-  if (!root && (others || ::access(result.path.c_str(), W_OK) != 0)) {
-    return about(result.path,
-                 "the mountpoint is not yours to write in; use a directory of your own");
+  if (!root && (others || ::access(path.c_str(), W_OK) != 0)) {
+    return about(path, "the mountpoint is not yours to write in; use a directory of your own");
   }
-  if (const OrComplaint<void> empty = check_empty(result.path); !empty) return empty.error();
-  return result;
+  if (const OrComplaint<void> empty = check_empty(path); !empty) return empty.error();
+  return cleared;
 }
 
 OrComplaint<void> check_may_mount(bool allow_other) {

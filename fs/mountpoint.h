@@ -13,13 +13,12 @@
 
 namespace swarmfs::fs {
 
-struct Mountpoint {
-  std::string path;           // absolute, without symbolic links
-  bool cleared_dead = false;  // a dead mount of ours was in the way and is gone
-};
+// Absolute and without symbolic links, also when a dead mount is there.
+[[nodiscard]] OrComplaint<std::string> find_mountpoint(const std::string& given);
 
-// An empty directory, ours to mount on.
-[[nodiscard]] OrComplaint<Mountpoint> check_mountpoint(const std::string& given);
+// Makes sure that `path`, from find_mountpoint(), is an empty directory of ours to mount on. True
+// when a dead mount of ours was in the way and has been taken away.
+[[nodiscard]] OrComplaint<bool> ready_mountpoint(const std::string& path);
 
 // /dev/fuse is there and usable; for ordinary users also fusermount3 and the leave for allow_other.
 [[nodiscard]] OrComplaint<void> check_may_mount(bool allow_other);

@@ -30,14 +30,18 @@ class OpenFile {
   // so this is for handles that many threads share.
   static constexpr std::size_t kMaxLingering = 64;
 
-  OpenFile(Inode inode, storage::ByteRange file, std::uint64_t max_readahead, net::Clock& clock)
+  // `reader`: what this handle's wishes are known by (net::Wish::reader).
+  OpenFile(Inode inode, storage::ByteRange file, std::uint64_t max_readahead, net::Clock& clock,
+           std::uint32_t reader = 0)
       : inode_(inode),
+        reader_(reader),
         file_(file),
         readahead_(file.size(), max_readahead),
         clock_(clock),
         linger_(clock, [this] { expire(); }) {}
 
   [[nodiscard]] Inode inode() const { return inode_; }
+  [[nodiscard]] std::uint32_t reader() const { return reader_; }
   // Torrent offsets of a READ; empty at or past the end of the file. Any numbers are safe.
   [[nodiscard]] storage::ByteRange clip(std::uint64_t offset, std::uint64_t size) const;
 
@@ -67,6 +71,7 @@ class OpenFile {
   void expire();
 
   Inode inode_;
+  std::uint32_t reader_;
   storage::ByteRange file_;
   Readahead readahead_;
   net::Clock& clock_;

@@ -148,7 +148,8 @@ std::optional<Complaint> parse_with(CLI::App& app, std::vector<std::string> word
   } catch (const CLI::ParseError& error) {
     return usage(where + error.what() + std::string(kSeeHelp));
   }
-  const std::vector<std::string> unknown = app.remaining();
+  std::vector<std::string> unknown = app.remaining();
+  std::erase(unknown, "--");  // what ends the options
   if (!unknown.empty())
     return usage(where + "unknown option " + unknown.front() + std::string(kSeeHelp));
   return std::nullopt;
@@ -171,7 +172,7 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
 struct MountWords {
   bool soft = false;
   std::optional<std::chrono::seconds> timeo;
-  std::vector<std::string> long_options;
+  std::vector<std::string> long_options;  // as typed, without -o
 };
 
 std::optional<Complaint> take_mount_option(const std::string& option, Options& options,
@@ -204,11 +205,29 @@ std::optional<Complaint> take_mount_option(const std::string& option, Options& o
     }
     words.timeo = std::chrono::seconds(*seconds);
   } else {
-    std::string long_name = name;
-    std::replace(long_name.begin(), long_name.end(), '_', '-');
-    words.long_options.push_back("--" + long_name + option.substr(name.size()));
+    words.long_options.push_back(option);
   }
   return std::nullopt;
+}
+
+// One at a time, so that a complaint names what was typed; in an App of its own, in which -f,
+// --help and positional words do not exist.
+std::optional<Complaint> take_long_option(const std::string& typed, RawOptions& raw) {
+  const std::size_t equals = std::min(typed.find('='), typed.size());
+  std::string name = typed.substr(0, equals);
+  std::replace(name.begin(), name.end(), '_', '-');
+  CLI::App app;
+  app.set_help_flag();
+  add_long_options(app, raw);
+  app.allow_extras();
+  const std::vector<std::string> peers_so_far = std::exchange(raw.peers, {});
+  const auto complaint =
+      parse_with(app, {"--" + name + typed.substr(equals)}, "-o " + typed + ": ");
+  raw.peers.insert(raw.peers.begin(), peers_so_far.begin(), peers_so_far.end());
+  if (complaint && !app.remaining().empty()) {
+    return usage("-o " + typed + ": unknown mount option" + std::string(kSeeHelp));
+  }
+  return complaint;
 }
 
 std::optional<Complaint> take_mount_options(RawOptions& raw, Options& options) {
@@ -218,16 +237,8 @@ std::optional<Complaint> take_mount_options(RawOptions& raw, Options& options) {
       if (auto complaint = take_mount_option(option, options, words)) return complaint;
     }
   }
-  // One by one, so that a complaint names what was typed, and -f,-d,-h are no options here.
-  for (const std::string& option : words.long_options) {
-    CLI::App app;
-    app.set_help_flag();
-    add_long_options(app, raw);
-    app.allow_extras();
-    const std::string typed = "-o " + option.substr(2) + ": ";
-    const std::vector<std::string> before = std::exchange(raw.peers, {});
-    if (auto complaint = parse_with(app, {option}, typed)) return complaint;
-    raw.peers.insert(raw.peers.begin(), before.begin(), before.end());
+  for (const std::string& typed : words.long_options) {
+    if (auto complaint = take_long_option(typed, raw)) return complaint;
   }
   if (words.timeo && !words.soft)
     return usage("-o timeo: needs -o soft; hard mounts wait for ever");

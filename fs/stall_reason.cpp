@@ -14,8 +14,10 @@ std::string stall_reason(const net::SwarmStatus& swarm, const std::string& track
   const std::string said = trackers.empty() ? "" : "; " + trackers;
   if (swarm.known_addresses == 0) return "waiting for data: no peers known" + said;
   if (swarm.connected == 0) {
-    return "waiting for data: " + peers(swarm.known_addresses) + " known, none connected (" +
-           std::to_string(swarm.dialling) + " being tried)" + said;
+    const std::string next =
+        swarm.dialling > 0 ? std::to_string(swarm.dialling) + " being tried" : "trying again soon";
+    return "waiting for data: " + peers(swarm.known_addresses) + " known, none connected, " + next +
+           said;
   }
   if (!reachable) {
     return "waiting for data: none of " + peers(swarm.connected) + " connected has this part" +

@@ -76,7 +76,8 @@ std::string human_size(std::uint64_t bytes) {
     value /= 1024;
     ++unit;
   }
-  const int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+  const bool exact = bytes % (std::uint64_t{1} << (10 * unit)) == 0;
+  const int decimals = exact || value >= 99.95 ? 0 : value < 9.995 ? 2 : 1;
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.*f %s", decimals, value, kUnits[unit]);
   return text.data();

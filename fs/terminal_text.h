@@ -13,7 +13,7 @@ namespace swarmfs::fs {
 // line separators) become \u{NNNN}. Everything else is kept.
 [[nodiscard]] std::string printable(std::string_view text);
 
-// "0 B", "1023 B", "1.00 KiB", "12.3 MiB", "456 GiB": three digits.
+// "0 B", "1023 B", "1.21 KiB", "12.3 MiB", "456 GiB": three digits; "64 KiB" when it is just that.
 [[nodiscard]] std::string human_size(std::uint64_t bytes);
 
 }  // namespace swarmfs::fs

@@ -143,7 +143,7 @@ Result<Handle> TorrentFs::open(Inode inode, bool for_writing) {
   free_slots_.pop_back();
   Slot& slot = slots_[index];
   slot.file =
-      std::make_unique<OpenFile>(inode, node->range, parts_.options.max_readahead, parts_.clock);
+      std::make_unique<OpenFile>(inode, node->range, parts_.options.max_readahead, parts_.clock, index + 1);
   ++open_files_;
   return (Handle{slot.generation} << kGenerationShift) | index;
 }
@@ -199,7 +199,7 @@ void TorrentFs::hold(OpenFile& file, storage::ByteRange range, bool direct, Read
   const HeldRead::Error error = direct      ? HeldRead::Error::seen
                                 : readahead ? HeldRead::Error::unseen
                                             : HeldRead::Error::unseen_in_background;
-  net::Demand demand = parts_.want({range, net::Urgency::now, 0});
+  net::Demand demand = parts_.want({range, net::Urgency::now, 0, file.reader()});
   auto owned = std::make_unique<HeldRead>(std::move(request), range, std::move(demand), error,
                                           parts_.clock.now());
   HeldRead& read = *owned;

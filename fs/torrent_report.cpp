@@ -31,12 +31,20 @@ std::string join(const std::vector<std::string>& words, std::string_view between
   return out;
 }
 
+std::string right_aligned(std::string_view text, std::size_t width) {
+  return std::string(width - std::min(width, text.size()), ' ') + std::string(text);
+}
+
+// One line a file: its size, the same in bytes, its path.
 std::string files_text(const storage::Metainfo& metainfo) {
-  constexpr std::size_t kSizeColumn = 10;  // "1023 bytes" never occurs; "99.9 MiB" does
+  std::uint64_t largest = 0;
+  for (const storage::FileEntry& file : metainfo.files) largest = std::max(largest, file.length);
+  const std::size_t digits = std::to_string(largest).size();
+  constexpr std::size_t kHumanSize = 8;  // "1023 KiB"
   std::string out;
   for (const storage::FileEntry& file : metainfo.files) {
-    const std::string size = human_size(file.length);
-    out += "  " + std::string(kSizeColumn - std::min(kSizeColumn, size.size()), ' ') + size + "  " +
+    out += "  " + right_aligned(human_size(file.length), kHumanSize) + "  " +
+           right_aligned(std::to_string(file.length), digits) + "  " +
            printable(join(file.path, "/")) + (file.executable ? "  (executable)" : "") + "\n";
   }
   return out;

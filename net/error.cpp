@@ -18,7 +18,8 @@ class NetCategory final : public boost::system::error_category {
         return "the peer serves another torrent";
       case NetErrc::self_connection:
         return "connected to ourselves";
-      case NetErrc::duplicate_peer: return "connected to this peer already";
+      case NetErrc::duplicate_peer:
+        return "connected to this peer already";
       case NetErrc::refused_address:
         return "address refused (see --allow-local)";
       case NetErrc::tracker_failure:

@@ -31,7 +31,8 @@ std::vector<std::byte> extension_handshake(const Endpoint& remote) {
 
 ExtensionHandshake parse_extension_handshake(std::span<const std::byte> payload) {
   ExtensionHandshake handshake;
-  const auto document = bencode::Document::read(payload, bencode::kMessageLimits, bencode::Mode::lenient);
+  const auto document =
+      bencode::Document::read(payload, bencode::kMessageLimits, bencode::Mode::lenient);
   if (!document) return handshake;
   const auto limit = document->root()["reqq"].integer(1, std::numeric_limits<std::int32_t>::max());
   if (limit) handshake.request_limit = static_cast<std::uint32_t>(*limit);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 namespace swarmfs::net {
 namespace {
@@ -22,6 +23,13 @@ constexpr Duration kSampleTimeMin = 1ms;
 // Memory of the rate estimate. Long enough to average over a congestion window's bursts, short
 // against a seek.
 constexpr Duration kRateMemory = 200ms;
+// The least round trip is forgotten after this long: routes change, and so does what a peer's disk
+// takes.
+constexpr Duration kRoundTripMemory = 10s;
+// Linux and everyone else start a connection with 10 segments in flight (RFC 6928), and come back
+// to that when it has been idle for some retransmission time-outs.
+constexpr double kInitialWindow = 10 * 1448;
+constexpr Duration kLeastRetransmission = 200ms;
 // Fewest requests to keep at a peer that serves: fewer and it idles for a round trip after each
 // block.
 constexpr std::uint32_t kMinPipeline = 2;
@@ -29,6 +37,14 @@ constexpr std::uint32_t kUnmeasuredPipeline = 4;
 // Silence that no busy queue or lost packet explains: Linux's smallest retransmission time-out is
 // 200 ms, two in a row 600.
 constexpr Duration kSuspectSilence = 700ms;
+// The same for a peer that has never sent a block: nothing speaks for it yet.
+constexpr Duration kUnknownSilence = 250ms;
+// Lateness worth remembering when what was asked is cancelled.
+constexpr Duration kLate = 150ms;
+// Start-up ends when the rate has grown by less than a quarter for three rounds (as in BBR).
+constexpr double kStartGain = 2.0;
+constexpr double kStartGrowth = 1.25;
+constexpr int kStartRounds = 3;
 // A snubbed peer gets one block to prove itself after this long, then after twice as long each
 // time.
 constexpr Duration kFirstProbe = 5s;
@@ -40,7 +56,10 @@ Peer::Peer(std::uint32_t piece_count, Duration connect_time, bool fast)
     : pieces(piece_count),
       fast_(fast),
       round_trip_(std::max<Duration>(connect_time, 50us)),
-      rate_(kPriorRate) {}
+      rate_(kPriorRate),
+      round_trip_now_(round_trip_),
+      round_trip_before_(round_trip_),
+      busy_window_(kInitialWindow) {}
 
 void Peer::limit_requests(std::uint32_t reqq) {
   request_limit_ = std::clamp<std::uint32_t>(reqq, 1, kMaxRequests);
@@ -58,16 +77,21 @@ bool Peer::awaits_cancel(storage::BlockId block) const {
 
 void Peer::on_sent(storage::BlockId block, std::uint32_t bytes, TimePoint now) {
   if (live_bytes_ == 0) {
+    busy_window_ = window_after(now);
     busy_since_ = now;
+    busy_asked_ = busy_received_ = 0;
     window_open_ = false;
   }
-  requests_.push_back({block, bytes, now});
+  busy_asked_ += bytes;
+  requests_.push_back({block, bytes, now, busy_asked_});
   live_bytes_ += bytes;
 }
 
-void Peer::on_cancelled(storage::BlockId block) {
+void Peer::on_cancelled(storage::BlockId block, TimePoint now) {
   for (Request& r : requests_) {
     if (r.block != block || r.cancelled) continue;
+    // What it owed is forgiven, how long it kept us waiting is not.
+    if (live_bytes_ == r.bytes) doubt_ = silence(now);
     r.cancelled = true;
     live_bytes_ -= r.bytes;
     cancelled_bytes_ += r.bytes;
@@ -91,16 +115,44 @@ std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint 
   const std::optional<Request> request = on_dropped(block);
   if (!request) return request;
   received_bytes_ += request->bytes;
+  busy_received_ += request->bytes;
   // The time of a block that met an idle peer is one round trip plus its own transmission.
-  if (head && request->sent == busy_since_) {
-    const Duration sojourn = std::max<Duration>(now - request->sent, 50us);
-    round_trip_ = sojourn < round_trip_ ? sojourn : round_trip_ + (sojourn - round_trip_) / 8;
-  }
+  if (head && request->sent == busy_since_)
+    observe_round_trip(now - request->sent - time_for(request->bytes), now);
   measure(request->bytes, now);
   last_arrival_ = now;
   snubbed_ = false;
+  doubt_ = Duration::zero();
   probe_interval_ = Duration::zero();
+  if (starting_ && now >= round_end_) end_round(now);
   return request;
+}
+
+void Peer::observe_round_trip(Duration sample, TimePoint now) {
+  sample = std::max<Duration>(sample, 50us);
+  if (now - round_trip_since_ > kRoundTripMemory) {
+    round_trip_before_ =
+        round_trip_since_ == TimePoint() ? round_trip_now_ : std::exchange(round_trip_now_, sample);
+    round_trip_since_ = now;
+  }
+  round_trip_now_ = std::min(round_trip_now_, sample);
+  round_trip_ = std::min(round_trip_now_, round_trip_before_);
+}
+
+// What the sender may have in flight at the start of a busy period: it grew by what came, and
+// shrinks while idle.
+double Peer::window_after(TimePoint now) const {
+  const double reached = busy_window_ + static_cast<double>(busy_received_);
+  const Duration idle = now - std::max(last_arrival_, busy_since_);
+  const double timeouts = Seconds(idle) / Seconds(std::max(kLeastRetransmission, 2 * round_trip_));
+  return std::max(kInitialWindow, reached * std::exp2(-std::floor(std::min(timeouts, 60.0))));
+}
+
+// When the byte at `position` of a busy period that began at `since` arrives if nothing but the
+// sender's slow start holds it back: the window doubles every round trip.
+TimePoint Peer::slow_start_arrival(TimePoint since, double window, std::uint64_t position) const {
+  const double rounds = std::ceil(std::log2(1 + static_cast<double>(position) / window));
+  return since + round_trip_ * static_cast<Duration::rep>(std::max(1.0, rounds));
 }
 
 void Peer::measure(std::uint32_t bytes, TimePoint now) {
@@ -162,13 +214,26 @@ TimePoint Peer::flowing_since() const {
 }
 
 Duration Peer::silence(TimePoint now) const {
-  if (live_bytes_ == 0) return Duration::zero();
-  const TimePoint expected = flowing_since() + time_for(storage::kBlockSize);
-  return std::max(now - expected, Duration::zero());
+  if (live_bytes_ == 0) return doubt_;
+  const auto head = std::find_if(requests_.begin(), requests_.end(),
+                                 [](const Request& r) { return !r.cancelled; });
+  const TimePoint grown = slow_start_arrival(busy_since_, busy_window_, head->position);
+  const TimePoint expected = std::max(flowing_since() + time_for(storage::kBlockSize), grown);
+  return doubt_ + std::max(now - expected, Duration::zero());
 }
 
 bool Peer::suspect(TimePoint now) const {
-  return snubbed_ || silence(now) > std::max(kSuspectSilence, 3 * round_trip_);
+  return snubbed_ || overdue(now);
+}
+
+bool Peer::overdue(TimePoint now) const {
+  const Duration limit = received_bytes_ == 0 ? std::max(kUnknownSilence, round_trip_)
+                                              : std::max(kSuspectSilence, 3 * round_trip_);
+  return silence(now) > limit;
+}
+
+bool Peer::late(TimePoint now) const {
+  return !snubbed_ && silence(now) > std::max(kLate, round_trip_);
 }
 
 void Peer::snub(TimePoint now) {
@@ -179,11 +244,15 @@ void Peer::snub(TimePoint now) {
 
 TimePoint Peer::eta(std::uint64_t bytes, TimePoint now) const {
   const TimePoint reachable = now + round_trip_;
-  if (live_bytes_ == 0) return reachable + time_for(bytes + queued_bytes());
+  if (live_bytes_ == 0) {
+    const TimePoint grown = slow_start_arrival(now, window_after(now), bytes);
+    return std::max(reachable + time_for(bytes + queued_bytes()), grown) + doubt_;
+  }
   // A late peer is expected to stay late for as long as it has been.
   const TimePoint drained =
       std::max(flowing_since(), now - time_for(storage::kBlockSize)) + time_for(queued_bytes());
-  return std::max(drained, reachable) + time_for(bytes) + silence(now);
+  const TimePoint grown = slow_start_arrival(busy_since_, busy_window_, busy_asked_ + bytes);
+  return std::max(std::max(drained, reachable) + time_for(bytes), grown) + silence(now);
 }
 
 TimePoint Peer::due(const Request& request, TimePoint now) const {
@@ -193,16 +262,34 @@ TimePoint Peer::due(const Request& request, TimePoint now) const {
     if (r.block == request.block && !r.cancelled) break;
   }
   const TimePoint base = std::max(flowing_since(), now - time_for(storage::kBlockSize));
-  const TimePoint due =
-      std::max(base + time_for(ahead), request.sent + round_trip_ + time_for(request.bytes));
+  const TimePoint grown = slow_start_arrival(busy_since_, busy_window_, request.position);
+  const TimePoint due = std::max(
+      {base + time_for(ahead), request.sent + round_trip_ + time_for(request.bytes), grown});
   return std::max(due, now) + silence(now);
 }
 
-bool Peer::full(Duration slack) const {
+void Peer::end_round(TimePoint now) {
+  round_end_ = now + std::max<Duration>(round_trip_, kSampleTime);
+  if (!measured_) return;
+  rounds_without_growth_ = rate_ > round_rate_ * kStartGrowth ? 0 : rounds_without_growth_ + 1;
+  starting_ = rounds_without_growth_ < kStartRounds;
+  round_rate_ = std::max(round_rate_, rate_);
+}
+
+bool Peer::covers(Duration slack, double gain) const {
   if (requests_.size() >= request_limit_) return true;
   if (!measured_) return requests_.size() >= kUnmeasuredPipeline;
-  const auto depth = static_cast<std::uint64_t>(rate_ * Seconds(round_trip_ + slack).count());
+  const auto depth =
+      static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip_ + slack).count());
   return outstanding_bytes() >= std::max<std::uint64_t>(depth, kMinPipeline * storage::kBlockSize);
+}
+
+bool Peer::full(Duration slack) const {
+  return covers(slack, 1.0);
+}
+
+bool Peer::full_alone(Duration slack) const {
+  return covers(slack, starting_ ? kStartGain : 1.0);
 }
 
 }  // namespace swarmfs::net

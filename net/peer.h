@@ -27,6 +27,7 @@ class Peer {
     storage::BlockId block;
     std::uint32_t bytes;
     TimePoint sent;
+    std::uint64_t position;  // bytes asked in its busy period, up to and including it
     bool cancelled = false;  // a cancel is on its way; the peer may still answer
   };
 
@@ -46,8 +47,9 @@ class Peer {
   [[nodiscard]] const std::deque<Request>& requests() const { return requests_; }
   [[nodiscard]] bool owes(storage::BlockId block) const;  // asked and not cancelled
   void on_sent(storage::BlockId block, std::uint32_t bytes, TimePoint now);
-  void on_cancelled(storage::BlockId block);
-  [[nodiscard]] bool awaits_cancel(storage::BlockId block) const;  // cancelled, and not answered yet
+  void on_cancelled(storage::BlockId block, TimePoint now);
+  [[nodiscard]] bool awaits_cancel(
+      storage::BlockId block) const;  // cancelled, and not answered yet
   // The request is over: its data came. Empty when it was never asked (or is long forgotten).
   std::optional<Request> on_arrival(storage::BlockId block, TimePoint now);
   // The request is over without data (reject, choke, expiry).
@@ -69,11 +71,19 @@ class Peer {
   // True when asking for more would only make a queue: outstanding bytes cover rate x (round trip +
   // slack).
   [[nodiscard]] bool full(Duration slack) const;
+  // The same where queueing at it costs nobody anything: twice as deep while its rate is still
+  // growing.
+  [[nodiscard]] bool full_alone(Duration slack) const;
   // How long it has been silent beyond what was expected of it; zero when on time or idle.
   [[nodiscard]] Duration silence(TimePoint now) const;
   // Silent for so long that nobody should wait for it; stays so after its requests were taken away,
   // until it delivers.
   [[nodiscard]] bool suspect(TimePoint now) const;
+  // Later than a busy queue explains, but not yet given up: not to be forgotten when its requests
+  // are cancelled.
+  [[nodiscard]] bool late(TimePoint now) const;
+  // Silent for longer than any queue explains.
+  [[nodiscard]] bool overdue(TimePoint now) const;
   // Its requests are about to be cancelled for silence: no more until a probe, at growing
   // intervals.
   void snub(TimePoint now);
@@ -86,7 +96,13 @@ class Peer {
   void measure(std::uint32_t bytes, TimePoint now);
   [[nodiscard]] Duration time_for(std::uint64_t bytes) const;
   [[nodiscard]] TimePoint flowing_since() const;
+  [[nodiscard]] double window_after(TimePoint now) const;
+  [[nodiscard]] TimePoint slow_start_arrival(TimePoint since, double window,
+                                             std::uint64_t position) const;
+  void observe_round_trip(Duration sample, TimePoint now);
   [[nodiscard]] std::uint64_t queued_bytes() const;
+  [[nodiscard]] bool covers(Duration slack, double gain) const;
+  void end_round(TimePoint now);
 
   bool fast_;
   std::uint32_t request_limit_ = kDefaultRequests;
@@ -97,12 +113,27 @@ class Peer {
   Duration round_trip_;
   double rate_;
   bool measured_ = false;
+  Duration doubt_{};  // silence of busy periods that ended in cancels, since it last delivered
   TimePoint busy_since_{};    // first request of the current busy period
   TimePoint last_arrival_{};  // of data, in the current busy period; before busy_since_ when none
                               // came yet
   TimePoint window_start_{};  // of the rate measurement under way
   std::uint64_t window_bytes_ = 0;
+  // Round trip: the least seen in the present and the previous period of kRoundTripMemory.
+  Duration round_trip_now_;
+  Duration round_trip_before_;
+  TimePoint round_trip_since_{};
+  // The sender's TCP congestion window, as far as it can be known from here: bytes at the start of
+  // the busy period, and what has been asked and has come since.
+  double busy_window_;
+  std::uint64_t busy_asked_ = 0;
+  std::uint64_t busy_received_ = 0;
   bool window_open_ = false;
+  // Start-up: rounds of one round trip each in which the rate is still growing.
+  bool starting_ = true;
+  TimePoint round_end_{};
+  double round_rate_ = 0;
+  int rounds_without_growth_ = 0;
   bool snubbed_ = false;
   TimePoint probe_at_{};
   Duration probe_interval_{};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <cmath>
 
 namespace swarmfs::net {
 namespace {
@@ -26,15 +27,21 @@ constexpr std::uint32_t kHedgeTail = 64;
 // Copies of a block at the most; a reader that has been stalled for kStalled may have three.
 constexpr std::uint8_t kMaxCopies = 2;
 constexpr Duration kStalled = 1s;
-// Second copies may cost this share of what is received while a reader waits, with a burst for the
-// start.
-constexpr double kHedgeShare = 0.10;
+// Second copies may cost this share of what is received, more while a reader is stalled, with a
+// burst for the start.
+constexpr double kHedgeShare = 0.03;
+constexpr double kHedgeShareStalled = 0.10;
 constexpr double kHedgeBurst = 64.0 * storage::kBlockSize;
 // Readahead leaves this share of the open-piece budget to whoever blocks next.
 constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
 // A peer that rejects what it should serve rests, twice as long each time.
 constexpr Duration kFirstRest = 1s;
 constexpr std::uint32_t kMaxRestDoublings = 6;
+// The swarm's throughput is measured in steps, and averaged over about this long.
+constexpr Duration kThroughputStep = 100ms;
+constexpr double kThroughputMemorySeconds = 2.0;
+// A pause longer than this is no measurement: nobody asked for anything.
+constexpr Duration kThroughputPause = 500ms;
 
 }  // namespace
 
@@ -42,7 +49,7 @@ PiecePicker::PiecePicker(const storage::Layout& layout, std::size_t max_open_blo
     : layout_(layout),
       max_open_blocks_(max_open_blocks),
       have_(layout.piece_count()),
-      wanted_mark_(layout.piece_count(), 0),
+      wants_(layout),
       hedge_credit_(kHedgeBurst) {}
 
 // -- peers
@@ -116,28 +123,40 @@ PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint
   const std::optional<Peer::Request> request = known.model.on_arrival(block, now);
   if (!request) return Arrival::unrequested;
   known.rejects = 0;
+  measure_throughput(request->bytes, now);
   const auto found = open_.find(block.piece);
   if (!request->cancelled) release(block);
-  if (found == open_.end() || found->second.states[block.block] == BlockState::received)
-    return Arrival::redundant;
-  Open& open = found->second;
-  hedge_credit_ = std::min(kHedgeBurst, hedge_credit_ + kHedgeShare * request->bytes);
-  --(open.states[block.block] == BlockState::free ? open.free : open.asked);
-  open.states[block.block] = BlockState::received;
-  open.senders[block.block] = key;
-  if (open.copies[block.block] > 0) {
+  if (found == open_.end() || found->second.received(block.block)) return Arrival::redundant;
+  const double share = stalled_ ? kHedgeShareStalled : kHedgeShare;
+  hedge_credit_ = std::min(kHedgeBurst, hedge_credit_ + share * request->bytes);
+  found->second.receive(block.block, key);
+  if (found->second.copies(block.block) > 0) {
     for (KnownPeer& other : peers_) {
-      if (other.second.model.owes(block)) cancel(other, block);
+      if (other.second.model.owes(block)) give_up(other, block, now);
     }
   }
   return Arrival::wanted;
 }
 
+void PiecePicker::measure_throughput(std::uint32_t bytes, TimePoint now) {
+  const Duration passed = now - throughput_since_;
+  if (passed > kThroughputPause) {
+    throughput_since_ = now;
+    throughput_bytes_ = 0;
+    return;
+  }
+  throughput_bytes_ += bytes;
+  if (passed < kThroughputStep) return;
+  const double seconds = std::chrono::duration<double>(passed).count();
+  const double sample = static_cast<double>(throughput_bytes_) / seconds;
+  const double weight = throughput_ > 0 ? 1 - std::exp(-seconds / kThroughputMemorySeconds) : 1;
+  throughput_ += weight * (sample - throughput_);
+  throughput_since_ = now;
+  throughput_bytes_ = 0;
+}
+
 void PiecePicker::on_block_lost(BlockId block) {
-  Open& open = open_.at(block.piece);
-  open.states[block.block] = BlockState::free;
-  ++open.free;
-  open.first_free = std::min(open.first_free, block.block);
+  open_.at(block.piece).lose(block.block);
 }
 
 bool PiecePicker::available(PieceIndex piece) const {
@@ -148,47 +167,24 @@ bool PiecePicker::available(PieceIndex piece) const {
 // One request for the block is gone.
 void PiecePicker::release(BlockId block) {
   const auto found = open_.find(block.piece);
-  if (found == open_.end()) return;
-  Open& open = found->second;
-  assert(open.copies[block.block] > 0);
-  if (--open.copies[block.block] > 0 || open.states[block.block] != BlockState::asked) return;
-  open.states[block.block] = BlockState::free;
-  --open.asked;
-  ++open.free;
-  open.first_free = std::min(open.first_free, block.block);
+  if (found != open_.end()) found->second.release(block.block);
 }
 
 // -- pieces
 
-std::optional<std::uint32_t> PiecePicker::Open::next_free() {
-  if (free == 0) return std::nullopt;
-  while (states[first_free] != BlockState::free) ++first_free;
-  return first_free;
-}
-
-PiecePicker::Open* PiecePicker::open_piece(PieceIndex piece, bool urgent) {
+OpenPiece* PiecePicker::open_piece(PieceIndex piece, bool urgent, TimePoint now) {
   const auto found = open_.find(piece);
   if (found != open_.end()) return &found->second;
   const std::uint32_t count = layout_.block_count(piece);
-  if (!make_room(count, urgent)) return nullptr;
-  Open open;
-  open.states.assign(count, BlockState::free);
-  open.copies.assign(count, 0);
-  open.senders.assign(count, 0);
-  open.free = count;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (!layout_.is_padding({piece, i})) continue;
-    open.states[i] = BlockState::received;
-    --open.free;
-  }
+  if (!make_room(count, urgent, now)) return nullptr;
   open_blocks_ += count;
-  return &open_.emplace(piece, std::move(open)).first->second;
+  return &open_.emplace(piece, OpenPiece(layout_, piece)).first->second;
 }
 
-bool PiecePicker::make_room(std::size_t blocks, bool urgent) {
+bool PiecePicker::make_room(std::size_t blocks, bool urgent, TimePoint now) {
   const std::size_t limit =
       urgent ? max_open_blocks_ : max_open_blocks_ * kAheadNumerator / kAheadDenominator;
-  const auto drop = [this](PieceIndex piece) {
+  const auto drop = [this, now](PieceIndex piece) {
     for (KnownPeer& known : peers_) {
       while (true) {
         const auto& requests = known.second.model.requests();
@@ -196,7 +192,7 @@ bool PiecePicker::make_room(std::size_t blocks, bool urgent) {
             requests.begin(), requests.end(),
             [&](const Peer::Request& r) { return r.block.piece == piece && !r.cancelled; });
         if (owed == requests.end()) break;
-        cancel(known, owed->block);
+        cancel(known, owed->block, now);
       }
     }
     orders_.push_back({Order::Kind::forget, 0, {piece, 0}});
@@ -204,11 +200,11 @@ bool PiecePicker::make_room(std::size_t blocks, bool urgent) {
   };
   for (auto at = open_.begin(); at != open_.end() && open_blocks_ + blocks > limit;) {
     const auto& [piece, open] = *at++;
-    if (!is_wanted(piece) && !open.complete()) drop(PieceIndex(piece));
+    if (!wants_.contains(piece) && !open.complete()) drop(PieceIndex(piece));
   }
   // What a reader will need later gives way to what a reader needs now.
-  for (auto w = wanted_.rbegin();
-       urgent && w != wanted_.rend() && !w->urgent && open_blocks_ + blocks > limit; ++w) {
+  for (auto w = wants_.pieces().rbegin();
+       urgent && w != wants_.pieces().rend() && !w->urgent && open_blocks_ + blocks > limit; ++w) {
     const auto found = open_.find(w->piece);
     if (found != open_.end() && !found->second.complete()) drop(w->piece);
   }
@@ -228,7 +224,7 @@ void PiecePicker::on_piece_verified(PieceIndex piece) {
   close_piece(piece);
   careful_.erase(piece);
   have_.set(piece);
-  wanted_changed_ = true;
+  wants_.on_pieces_changed();
 }
 
 void PiecePicker::on_piece_corrupt(PieceIndex piece) {
@@ -250,54 +246,11 @@ void PiecePicker::on_piece_corrupt(PieceIndex piece) {
 
 void PiecePicker::on_piece_lost(PieceIndex piece) {
   have_.reset(piece);
-  wanted_changed_ = true;
+  wants_.on_pieces_changed();
 }
 
 std::vector<PeerKey> PiecePicker::senders(PieceIndex piece) const {
-  return open_.at(piece).senders;
-}
-
-// -- readers
-
-WishKey PiecePicker::want(const Wish& wish, TimePoint now) {
-  wanted_changed_ = true;
-  wishes_.emplace(next_wish_, ActiveWish{wish, now});
-  return next_wish_++;
-}
-
-void PiecePicker::withdraw(WishKey key) {
-  wishes_.erase(key);
-  wanted_changed_ = true;
-}
-
-void PiecePicker::refresh_wanted() {
-  wanted_.clear();
-  ++wanted_round_;
-  const auto add = [this](const auto& entry) {
-    const auto& [key, active] = entry;
-    const Wish& wish = active.wish;
-    if (wish.range.empty()) return;
-    std::optional<PieceIndex> piece = layout_.piece_of(wish.range.begin);
-    for (; piece && layout_.range(*piece).begin < wish.range.end; piece = layout_.next(*piece)) {
-      if (have_.test(*piece) || is_wanted(*piece) || layout_.is_padding(*piece)) continue;
-      wanted_mark_[piece->value()] = wanted_round_;
-      const std::uint64_t begin = std::max(layout_.range(*piece).begin, wish.range.begin);
-      const double seconds =
-          wish.pace > 0 ? static_cast<double>(begin - wish.range.begin) / wish.pace : 0;
-      const TimePoint deadline = active.since + std::chrono::duration_cast<Duration>(
-                                                    std::chrono::duration<double>(seconds));
-      wanted_.push_back({*piece, key, wish.urgency == Urgency::now, deadline, active.since});
-    }
-  };
-  for (const auto& entry : wishes_) {
-    if (entry.second.wish.urgency == Urgency::now) add(entry);
-  }
-  const auto ahead = static_cast<std::ptrdiff_t>(wanted_.size());
-  for (const auto& entry : wishes_) {
-    if (entry.second.wish.urgency != Urgency::now) add(entry);
-  }
-  std::stable_sort(wanted_.begin() + ahead, wanted_.end(),
-                   [](const Wanted& a, const Wanted& b) { return a.deadline < b.deadline; });
+  return open_.at(piece).senders();
 }
 
 // -- decisions
@@ -309,11 +262,7 @@ std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
     const auto found = peers_.find(order.peer);
     return found == peers_.end() || !found->second.model.awaits_cancel(order.block);
   });
-  if (wanted_changed_) {
-    refresh_wanted();
-    cancel_unwanted();
-    wanted_changed_ = false;
-  }
+  if (wants_.refresh(have_, throughput_)) cancel_unwanted(now);
   snub_silent(now);
   assume_rates();
   assign_urgent(now);
@@ -329,36 +278,41 @@ std::optional<TimePoint> PiecePicker::next_wake(TimePoint now) const {
   const bool owed = std::any_of(peers_.begin(), peers_.end(), [](const auto& p) {
     return p.second.model.outstanding_bytes() > 0;
   });
-  if (owed || !wanted_.empty()) return now + kIdleTick;
+  if (owed || !wants_.pieces().empty()) return now + kIdleTick;
   return std::nullopt;
 }
 
 void PiecePicker::request(KnownPeer& known, BlockId block, TimePoint now) {
-  Open& open = open_.at(block.piece);
-  if (open.states[block.block] == BlockState::free) {
-    open.states[block.block] = BlockState::asked;
-    --open.free;
-    ++open.asked;
-  }
-  ++open.copies[block.block];
+  open_.at(block.piece).ask(block.block);
   known.second.model.on_sent(block, layout_.block_size(block), now);
   orders_.push_back({Order::Kind::request, known.first, block});
 }
 
-void PiecePicker::cancel(KnownPeer& known, BlockId block) {
-  known.second.model.on_cancelled(block);
+void PiecePicker::cancel(KnownPeer& known, BlockId block, TimePoint now) {
+  known.second.model.on_cancelled(block, now);
   release(block);
   orders_.push_back({Order::Kind::cancel, known.first, block});
 }
 
-void PiecePicker::cancel_unwanted() {
+// Cancels what is not needed any more. A peer that was late with it stays under suspicion, though
+// it owes nothing now.
+void PiecePicker::give_up(KnownPeer& known, BlockId block, TimePoint now) {
+  Peer& model = known.second.model;
+  if (model.late(now)) {
+    model.snub(now);
+    stop_relying_on(known.first);
+  }
+  cancel(known, block, now);
+}
+
+void PiecePicker::cancel_unwanted(TimePoint now) {
   std::vector<BlockId> doomed;
   for (KnownPeer& known : peers_) {
     doomed.clear();
     for (const Peer::Request& r : known.second.model.requests()) {
-      if (!r.cancelled && !is_wanted(r.block.piece)) doomed.push_back(r.block);
+      if (!r.cancelled && !wants_.contains(r.block.piece)) doomed.push_back(r.block);
     }
-    for (const BlockId block : doomed) cancel(known, block);
+    for (const BlockId block : doomed) give_up(known, block, now);
   }
 }
 
@@ -366,12 +320,12 @@ void PiecePicker::snub_silent(TimePoint now) {
   for (KnownPeer& known : peers_) {
     Peer& model = known.second.model;
     model.expire_cancelled(now);
-    if (model.silence(now) == Duration::zero() || !model.suspect(now)) continue;
+    if (!model.overdue(now)) continue;
     std::vector<BlockId> owed;
     for (const Peer::Request& r : model.requests()) {
       if (!r.cancelled) owed.push_back(r.block);
     }
-    for (const BlockId block : owed) cancel(known, block);
+    for (const BlockId block : owed) cancel(known, block, now);
     model.snub(now);
     stop_relying_on(known.first);
   }
@@ -429,13 +383,15 @@ PiecePicker::KnownPeer* PiecePicker::best_peer(PieceIndex piece, std::uint32_t b
 // full.
 bool PiecePicker::assign_piece(const Wanted& wanted, TimePoint now) {
   if (best_peer(wanted.piece, storage::kBlockSize, now) == nullptr) return true;
-  Open* open = open_piece(wanted.piece, wanted.urgent);
+  OpenPiece* open = open_piece(wanted.piece, wanted.urgent, now);
   if (open == nullptr) return true;
-  while (const std::optional<std::uint32_t> block = open->next_free()) {
+  while (const std::optional<std::uint32_t> block = open->first_free()) {
     const BlockId id{wanted.piece, *block};
     KnownPeer* best = best_peer(wanted.piece, layout_.block_size(id), now);
     if (best == nullptr) return true;  // nobody can serve it; an event will change that
-    if (best->second.model.full(kUrgentSlack)) return false;
+    const Peer& model = best->second.model;
+    if (peers_.size() == 1 ? model.full_alone(kUrgentSlack) : model.full(kUrgentSlack))
+      return false;
     const auto careful = careful_.find(wanted.piece);
     if (careful != careful_.end() && careful->second == 0 && !best->second.proven)
       careful->second = best->first;
@@ -448,23 +404,29 @@ void PiecePicker::assign_urgent(TimePoint now) {
   urgent_open_ = false;
   std::optional<WishKey>
       held;  // one blocking piece at a time: nothing later of a wish whose piece waits for a peer
-  for (const Wanted& wanted : wanted_) {
+  for (const Wanted& wanted : wants_.pieces()) {
     if (!wanted.urgent) break;
     const auto found = open_.find(wanted.piece);
     if (found != open_.end() && found->second.complete()) continue;
     urgent_open_ = true;
+    stalled_ = stalled_ || now - wanted.since > kStalled;
+    blocked_readers_.insert(wanted.reader);
     if (held == wanted.wish) continue;
     if (!available(wanted.piece)) continue;
-    if (!assign_piece(wanted, now)) held = wanted.wish;
-    if (!held) hedge(wanted, now);
+    if (!assign_piece(wanted, now)) {
+      held = wanted.wish;
+      held_ = true;
+    } else {
+      hedge(wanted, now);
+    }
   }
 }
 
 // Nothing is left to hand out: who has room takes over what is predicted to come last.
 void PiecePicker::hedge(const Wanted& wanted, TimePoint now) {
   const auto found = open_.find(wanted.piece);
-  if (found == open_.end() || found->second.free > 0 || found->second.asked == 0) return;
-  if (found->second.asked > kHedgeTail || careful_.contains(wanted.piece)) return;
+  if (found == open_.end() || found->second.free() > 0 || found->second.asked() == 0) return;
+  if (found->second.asked() > kHedgeTail || careful_.contains(wanted.piece)) return;
   std::vector<std::pair<TimePoint, KnownPeer*>> spare;
   for (KnownPeer& known : peers_) {
     const Peer& model = known.second.model;
@@ -474,6 +436,7 @@ void PiecePicker::hedge(const Wanted& wanted, TimePoint now) {
   }
   std::stable_sort(spare.begin(), spare.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
+  probe(wanted, found->second, now);
   for (auto& [eta, known] : spare) {
     while (hedge_credit_ >= storage::kBlockSize && !known->second.model.full(kUrgentSlack)) {
       if (!hedge_one(wanted, found->second, *known, now)) break;
@@ -481,7 +444,22 @@ void PiecePicker::hedge(const Wanted& wanted, TimePoint now) {
   }
 }
 
-bool PiecePicker::hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, TimePoint now) {
+// A snubbed peer may prove itself with a copy of a block that somebody else is expected to deliver.
+void PiecePicker::probe(const Wanted& wanted, const OpenPiece& open, TimePoint now) {
+  for (KnownPeer& known : peers_) {
+    const Peer& model = known.second.model;
+    if (!model.snubbed() || !model.may_probe(now) || !model.requests().empty()) continue;
+    if (!eligible(known, wanted.piece, now) || hedge_credit_ < storage::kBlockSize) continue;
+    const std::optional<std::uint32_t> asked = open.first_asked();
+    if (!asked) return;
+    const BlockId block{wanted.piece, *asked};
+    hedge_credit_ -= layout_.block_size(block);
+    request(known, block, now);
+  }
+}
+
+bool PiecePicker::hedge_one(const Wanted& wanted, OpenPiece& open, KnownPeer& spare,
+                            TimePoint now) {
   const std::uint8_t max_copies = now - wanted.since > kStalled ? kMaxCopies + 1 : kMaxCopies;
   std::map<BlockId, TimePoint> due;  // earliest of a block's copies
   for (const KnownPeer& known : peers_) {
@@ -495,7 +473,7 @@ bool PiecePicker::hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, 
   std::optional<BlockId> worst;
   TimePoint worst_due{};
   for (const auto& [block, when] : due) {
-    if (open.copies[block.block] >= max_copies || spare.second.model.owes(block)) continue;
+    if (open.copies(block.block) >= max_copies || spare.second.model.owes(block)) continue;
     if (!worst || when > worst_due) {
       worst = block;
       worst_due = when;
@@ -510,42 +488,54 @@ bool PiecePicker::hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, 
 
 // The first block whose deadline the peer meets, else the first there is: blocks far ahead go to
 // slow peers.
-std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta) {
+std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta, bool bulk,
+                                               TimePoint now) {
   std::optional<BlockId> first;
   bool room = true;
-  for (const Wanted& wanted : wanted_) {
+  for (const Wanted& wanted : wants_.pieces()) {
     if (wanted.urgent || !known.model.allows(wanted.piece) || careful_.contains(wanted.piece))
       continue;
     if (first && wanted.deadline < eta) continue;
+    if (!bulk && others_blocked(wanted.reader)) continue;
     const auto found = open_.find(wanted.piece);
-    if (found != open_.end() && found->second.free == 0) continue;
+    if (found != open_.end() && found->second.free() == 0) continue;
     if (found == open_.end() && !room) continue;
-    Open* open = found != open_.end() ? &found->second : open_piece(wanted.piece, false);
+    OpenPiece* open = found != open_.end() ? &found->second : open_piece(wanted.piece, false, now);
     room = open != nullptr;
     if (!room) continue;
-    const BlockId block{wanted.piece, *open->next_free()};
+    const BlockId block{wanted.piece, *open->first_free()};
     if (wanted.deadline >= eta) return block;
     first = block;
   }
   return first;
 }
 
+bool PiecePicker::others_blocked(std::uint32_t reader) const {
+  return blocked_readers_.size() > (blocked_readers_.contains(reader) ? 1U : 0U);
+}
+
 void PiecePicker::assign_ahead(TimePoint now) {
-  if (wanted_.empty() || wanted_.back().urgent) return;
+  if (wants_.pieces().empty() || wants_.pieces().back().urgent) return;
+  // While blocks are held back for full peers, readahead must not fill up the room they wait for.
+  const auto full = [held = held_](const Peer& model) {
+    return held ? model.full(kUrgentSlack) : model.full_alone(kAheadSlack);
+  };
   std::vector<std::pair<TimePoint, KnownPeer*>> order;
   for (KnownPeer& known : peers_) {
     const Peer& model = known.second.model;
     if (known.second.rest_until > now || (model.choking && model.allowed_fast.empty())) continue;
     if (model.suspect(now) && (!model.may_probe(now) || !model.requests().empty())) continue;
-    if (!model.full(kAheadSlack)) order.emplace_back(model.eta(storage::kBlockSize, now), &known);
+    if (!full(model)) order.emplace_back(model.eta(storage::kBlockSize, now), &known);
   }
   std::stable_sort(order.begin(), order.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   for (auto& [eta, known] : order) {
     Peer& model = known->second.model;
-    while (!model.full(kAheadSlack)) {
+    while (!full(model)) {
+      // Beside another's blocked read, readahead may only keep the line busy, not queue.
+      const bool bulk = !model.full(Duration::zero());
       const std::optional<BlockId> block =
-          pick_ahead(known->second, model.eta(storage::kBlockSize, now));
+          pick_ahead(known->second, model.eta(storage::kBlockSize, now), bulk, now);
       if (!block) break;
       request(*known, *block, now);
       if (model.snubbed()) break;  // a probe is one block

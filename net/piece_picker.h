@@ -18,24 +18,12 @@
 #include <vector>
 
 #include "net/clock.h"
+#include "net/open_piece.h"
 #include "net/peer.h"
+#include "net/want_list.h"
 #include "storage/layout.h"
 
 namespace swarmfs::net {
-
-enum class Urgency : std::uint8_t {
-  now,        // a reader is blocked on it
-  readahead,  // a reader will get there: bytes are due at `pace` from the start of the range
-};
-
-struct Wish {
-  storage::ByteRange range;  // torrent offsets
-  Urgency urgency = Urgency::now;
-  double pace = 0;  // readahead only: bytes per second at which the reader consumes; 0: unknown
-};
-
-using PeerKey = std::uint32_t;  // one connection, never reused
-using WishKey = std::uint64_t;
 
 class PiecePicker {
  public:
@@ -81,8 +69,8 @@ class PiecePicker {
   [[nodiscard]] std::vector<PeerKey> senders(storage::PieceIndex piece) const;
 
   // -- readers
-  WishKey want(const Wish& wish, TimePoint now);
-  void withdraw(WishKey key);
+  WishKey want(const Wish& wish, TimePoint now) { return wants_.want(wish, now); }
+  void withdraw(WishKey key) { wants_.withdraw(key); }
 
   // -- decisions
   // Valid until the next call. Calling again without an event in between orders nothing.
@@ -94,16 +82,6 @@ class PiecePicker {
   [[nodiscard]] std::size_t open_blocks() const { return open_blocks_; }
 
  private:
-  enum class BlockState : std::uint8_t { free, asked, received };
-  struct Open {
-    std::vector<BlockState> states;
-    std::vector<std::uint8_t> copies;  // requests out for the block
-    std::vector<PeerKey> senders;
-    std::uint32_t free = 0, asked = 0;
-    std::uint32_t first_free = 0;  // no free block before it
-    [[nodiscard]] bool complete() const { return free == 0 && asked == 0; }
-    [[nodiscard]] std::optional<std::uint32_t> next_free();
-  };
   struct Known {
     Known(std::uint32_t piece_count, Duration connect_time, bool is_fast)
         : model(piece_count, connect_time, is_fast) {}
@@ -112,63 +90,56 @@ class PiecePicker {
     std::uint32_t rejects = 0;  // in a row
     bool proven = false;        // contributed to a good piece, and to no bad one since
   };
-  struct ActiveWish {
-    Wish wish;
-    TimePoint since;
-  };
-  struct Wanted {
-    storage::PieceIndex piece;
-    WishKey wish;
-    bool urgent;
-    TimePoint deadline;
-    TimePoint since;
-  };
+  using Wanted = WantList::Wanted;
   using KnownPeer = std::map<PeerKey, Known>::value_type;
 
-  Open* open_piece(storage::PieceIndex piece, bool urgent);
-  bool make_room(std::size_t blocks, bool urgent);
+  OpenPiece* open_piece(storage::PieceIndex piece, bool urgent, TimePoint now);
+  bool make_room(std::size_t blocks, bool urgent, TimePoint now);
   void close_piece(storage::PieceIndex piece);
   void release(storage::BlockId block);
   void drop_requests(Known& known);
   void stop_relying_on(PeerKey key);
-  void refresh_wanted();
-  void cancel_unwanted();
+  void measure_throughput(std::uint32_t bytes, TimePoint now);
+  void cancel_unwanted(TimePoint now);
   void snub_silent(TimePoint now);
   void assume_rates();
   void assign_urgent(TimePoint now);
   bool assign_piece(const Wanted& wanted, TimePoint now);
   void hedge(const Wanted& wanted, TimePoint now);
-  bool hedge_one(const Wanted& wanted, Open& open, KnownPeer& spare, TimePoint now);
+  void probe(const Wanted& wanted, const OpenPiece& open, TimePoint now);
+  bool hedge_one(const Wanted& wanted, OpenPiece& open, KnownPeer& spare, TimePoint now);
   void assign_ahead(TimePoint now);
-  std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint eta);
+  std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint eta, bool bulk,
+                                             TimePoint now);
+  [[nodiscard]] bool others_blocked(std::uint32_t reader) const;
   KnownPeer* best_peer(storage::PieceIndex piece, std::uint32_t bytes, TimePoint now);
   [[nodiscard]] bool eligible(const KnownPeer& known, storage::PieceIndex piece,
                               TimePoint now) const;
   void request(KnownPeer& known, storage::BlockId block, TimePoint now);
-  void cancel(KnownPeer& known, storage::BlockId block);
-  [[nodiscard]] bool is_wanted(storage::PieceIndex piece) const {
-    return wanted_mark_[piece.value()] == wanted_round_;
-  }
+  void cancel(KnownPeer& known, storage::BlockId block, TimePoint now);
+  void give_up(KnownPeer& known, storage::BlockId block, TimePoint now);
   [[nodiscard]] bool anyone_proven(storage::PieceIndex piece, TimePoint now) const;
 
   const storage::Layout& layout_;
   std::size_t max_open_blocks_;
   std::map<PeerKey, Known> peers_;
-  std::map<storage::PieceIndex, Open> open_;
+  std::map<storage::PieceIndex, OpenPiece> open_;
   std::size_t open_blocks_ = 0;
   storage::Bitfield have_;  // verified pieces
-  std::map<WishKey, ActiveWish> wishes_;
-  WishKey next_wish_ = 1;
-  std::vector<Wanted> wanted_;  // urgent ones by age, then readahead by deadline
-  std::vector<std::uint32_t> wanted_mark_;
-  std::uint32_t wanted_round_ = 1;
-  bool wanted_changed_ = false;
+  WantList wants_;
   // Pieces that failed their hash, with the one peer now asked for all of it (0: not chosen yet).
   std::map<storage::PieceIndex, PeerKey> careful_;
   std::vector<Order> orders_;  // since the last schedule()
   std::vector<Order> sent_;    // what schedule() returned
   double hedge_credit_;        // bytes that may be asked twice
-  bool urgent_open_ = false;   // some urgent piece is incomplete
+  // What all peers deliver together, in bytes per second, over the last seconds; 0: not measured.
+  double throughput_ = 0;
+  TimePoint throughput_since_{};
+  std::uint64_t throughput_bytes_ = 0;
+  std::set<std::uint32_t> blocked_readers_;  // that have an urgent piece incomplete
+  bool held_ = false;                        // urgent blocks wait for peers that are full
+  bool stalled_ = false;                     // one of them for longer than kStalled
+  bool urgent_open_ = false;                 // some urgent piece is incomplete
 };
 
 }  // namespace swarmfs::net

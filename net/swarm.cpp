@@ -1,9 +1,9 @@
 #include "net/swarm.h"
 
+#include <algorithm>
 #include <boost/asio/error.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/post.hpp>
-#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <utility>
@@ -20,9 +20,11 @@ using namespace std::chrono_literals;
 using storage::BlockId;
 using storage::PieceIndex;
 
-// Dialling, TCP and handshake together: a peer that takes longer would be useless for a blocked read.
+// Dialling, TCP and handshake together: a peer that takes longer would be useless for a blocked
+// read.
 constexpr Duration kHandshakeDeadline = 10s;
-// Dials at once. A cold start wants many quickly; home routers choke on hundreds of half-open connections.
+// Dials at once. A cold start wants many quickly; home routers choke on hundreds of half-open
+// connections.
 constexpr std::size_t kMaxDialling = 60;
 // BEP 3: keep-alives about every two minutes; peers drop us after that long without one.
 constexpr Duration kKeepAlive = 100s;
@@ -31,10 +33,12 @@ constexpr Duration kIdleLimit = 250s;
 constexpr Duration kHousekeeping = 20s;
 // Blocks nobody asked for (any more) that are put up with: late answers to forgotten cancels.
 constexpr std::uint32_t kMaxUnrequested = 256;
-// Pool blocks never promised to open pieces: what connections read into, and short pieces on their way to disk.
+// Pool blocks never promised to open pieces: what connections read into, and short pieces on their
+// way to disk.
 constexpr std::size_t kReservedBlocks = 8 * 1024 * 1024 / storage::kBlockSize;
 constexpr Duration kRateWindow = 3s;
-// Connections whose address is remembered for blame after they ended; a piece is open for seconds, not for thousands of them.
+// Connections whose address is remembered for blame after they ended; a piece is open for seconds,
+// not for thousands of them.
 constexpr std::size_t kMaxSenders = 4096;
 
 struct Connection {
@@ -51,7 +55,8 @@ struct Connection {
 }  // namespace
 
 struct Swarm::State : std::enable_shared_from_this<Swarm::State> {
-  State(asio::any_io_executor e, Clock& c, Dialer d, storage::PieceStore& s, storage::BlockPool& p, Config cfg, Log l)
+  State(asio::any_io_executor e, Clock& c, Dialer d, storage::PieceStore& s, storage::BlockPool& p,
+        Config cfg, Log l)
       : executor(e),
         clock(c),
         dialer(std::move(d)),
@@ -69,7 +74,8 @@ struct Swarm::State : std::enable_shared_from_this<Swarm::State> {
   // -- connections
   void dial_more();
   Task<void> run_peer(Endpoint endpoint);
-  Task<Result<std::unique_ptr<PeerConnection>>> establish(Endpoint endpoint, Handshake* remote, Duration* connect_time);
+  Task<Result<std::unique_ptr<PeerConnection>>> establish(Endpoint endpoint, Handshake* remote,
+                                                          Duration* connect_time);
   Task<void> serve(std::shared_ptr<Connection> c, Duration connect_time);
   static Task<void> write(std::shared_ptr<Connection> c) { co_await c->link->write_loop(); }
   void greet(Connection& c);
@@ -130,14 +136,16 @@ void Swarm::State::dial_more() {
   }
 }
 
-Task<Result<std::unique_ptr<PeerConnection>>> Swarm::State::establish(Endpoint endpoint, Handshake* remote,
+Task<Result<std::unique_ptr<PeerConnection>>> Swarm::State::establish(Endpoint endpoint,
+                                                                      Handshake* remote,
                                                                       Duration* connect_time) {
   const TimePoint started_at = clock.now();
   Result<std::unique_ptr<Stream>> stream = co_await dialer(endpoint);
   if (!stream) co_return stream.error();
   *connect_time = clock.now() - started_at;
   auto link = std::make_unique<PeerConnection>(executor, clock, std::move(*stream));
-  const Result<Handshake> theirs = co_await link->handshake(our_handshake(config.info_hash, config.peer_id));
+  const Result<Handshake> theirs =
+      co_await link->handshake(our_handshake(config.info_hash, config.peer_id));
   if (!theirs) co_return theirs.error();
   if (theirs->info_hash != config.info_hash) co_return NetErrc::wrong_torrent;
   if (theirs->peer_id == config.peer_id) co_return NetErrc::self_connection;
@@ -152,7 +160,8 @@ Task<void> Swarm::State::run_peer(Endpoint endpoint) {
   error_code why = NetErrc::timed_out;
   {
     using namespace asio::experimental::awaitable_operators;
-    auto attempt = co_await (establish(endpoint, &connection->remote, &connect_time) || clock.sleep(kHandshakeDeadline));
+    auto attempt = co_await (establish(endpoint, &connection->remote, &connect_time) ||
+                             clock.sleep(kHandshakeDeadline));
     if (attempt.index() == 0) {
       Result<std::unique_ptr<PeerConnection>>& link = std::get<0>(attempt);
       if (link) {
@@ -188,8 +197,8 @@ Task<void> Swarm::State::serve(std::shared_ptr<Connection> c, Duration connect_t
   greet(*c);
   PeerConnection::Handlers handlers;
   handlers.in.on_message = [this, raw = c.get()](const Message& m) { return on_message(*raw, m); };
-  handlers.in.on_block = [this, raw = c.get()](std::uint32_t index, std::uint32_t begin, std::uint32_t length,
-                                               storage::Block block) {
+  handlers.in.on_block = [this, raw = c.get()](std::uint32_t index, std::uint32_t begin,
+                                               std::uint32_t length, storage::Block block) {
     return on_block(*raw, index, begin, length, std::move(block));
   };
   handlers.expected_blocks = [this, key = c->key] { return picker.peer(key).requests().size(); };
@@ -209,7 +218,8 @@ Task<void> Swarm::State::serve(std::shared_ptr<Connection> c, Duration connect_t
   schedule_soon();
 }
 
-// In one segment: what we have (BEP 6: first), what we speak, and that we want. An unchoke can take 10 s, so ask at once.
+// In one segment: what we have (BEP 6: first), what we speak, and that we want. An unchoke can take
+// 10 s, so ask at once.
 void Swarm::State::greet(Connection& c) {
   if (c.remote.fast()) c.link->send(HaveNone{});
   if (c.remote.extensions()) {
@@ -264,7 +274,8 @@ error_code Swarm::State::on_message(Connection& c, const Message& message) {
       if (!c.remote.fast()) return NetErrc::protocol_error;
       picker.on_have_all(c.key);
     } else if constexpr (std::is_same_v<T, Request>) {
-      // We choke everyone in this version. BEP 6: a choked peer's request is answered with a reject.
+      // We choke everyone in this version. BEP 6: a choked peer's request is answered with a
+      // reject.
       if (c.remote.fast()) c.link->send(Reject{m.index, m.begin, m.length});
       c.link->flush();
     } else if constexpr (std::is_same_v<T, Reject>) {
@@ -289,8 +300,8 @@ error_code Swarm::State::on_message(Connection& c, const Message& message) {
   return std::visit(visitor, message);
 }
 
-error_code Swarm::State::on_block(Connection& c, std::uint32_t index, std::uint32_t begin, std::uint32_t length,
-                                  storage::Block block) {
+error_code Swarm::State::on_block(Connection& c, std::uint32_t index, std::uint32_t begin,
+                                  std::uint32_t length, storage::Block block) {
   const std::optional<BlockId> id = store.layout().block_at(index, begin, length);
   if (!id) return NetErrc::protocol_error;
   const TimePoint now = clock.now();
@@ -307,7 +318,8 @@ error_code Swarm::State::on_block(Connection& c, std::uint32_t index, std::uint3
     case PiecePicker::Arrival::redundant:
       counters.redundant_bytes += length;
       return {};
-    case PiecePicker::Arrival::wanted: break;
+    case PiecePicker::Arrival::wanted:
+      break;
   }
   if (!block) {  // the pool was used up while it came
     counters.redundant_bytes += length;
@@ -364,7 +376,8 @@ void Swarm::State::schedule_soon() {
 void Swarm::State::run_schedule() {
   schedule_posted = false;
   if (stopping) return;
-  const std::size_t pinned = std::min(kReservedBlocks, pool.capacity() / 8) + store.unwritten_blocks();
+  const std::size_t pinned =
+      std::min(kReservedBlocks, pool.capacity() / 8) + store.unwritten_blocks();
   picker.limit_open_blocks(pool.capacity() > pinned ? pool.capacity() - pinned : 0);
   const TimePoint now = clock.now();
   std::vector<Connection*> touched;
@@ -377,7 +390,8 @@ void Swarm::State::run_schedule() {
     if (found == connections.end()) continue;
     Connection& c = *found->second;
     const storage::ByteRange piece = store.layout().range(order.block.piece);
-    const auto begin = static_cast<std::uint32_t>(store.layout().range(order.block).begin - piece.begin);
+    const auto begin =
+        static_cast<std::uint32_t>(store.layout().range(order.block).begin - piece.begin);
     const std::uint32_t index = order.block.piece.value();
     const std::uint32_t length = store.layout().block_size(order.block);
     if (order.kind == PiecePicker::Order::Kind::request) {
@@ -400,10 +414,10 @@ void Swarm::State::run_schedule() {
 
 // -- the public face
 
-Swarm::Swarm(asio::any_io_executor executor, Clock& clock, Dialer dialer, storage::PieceStore& store,
-             storage::BlockPool& pool, Config config, Log log)
-    : state_(std::make_shared<State>(executor, clock, std::move(dialer), store, pool, std::move(config),
-                                     std::move(log))) {
+Swarm::Swarm(asio::any_io_executor executor, Clock& clock, Dialer dialer,
+             storage::PieceStore& store, storage::BlockPool& pool, Config config, Log log)
+    : state_(std::make_shared<State>(executor, clock, std::move(dialer), store, pool,
+                                     std::move(config), std::move(log))) {
   store.on_lost([weak = std::weak_ptr(state_)](PieceIndex piece) {
     const auto state = weak.lock();
     if (!state) return;
@@ -412,7 +426,9 @@ Swarm::Swarm(asio::any_io_executor executor, Clock& clock, Dialer dialer, storag
   });
 }
 
-Swarm::~Swarm() { state_->store.on_lost(nullptr); }
+Swarm::~Swarm() {
+  state_->store.on_lost(nullptr);
+}
 
 void Swarm::start() {
   state_->started = true;
@@ -421,7 +437,8 @@ void Swarm::start() {
 }
 
 void Swarm::add_peers(std::span<const Endpoint> endpoints, PeerSource source) {
-  for (const Endpoint& endpoint : endpoints) state_->list.add(endpoint, source, state_->clock.now());
+  for (const Endpoint& endpoint : endpoints)
+    state_->list.add(endpoint, source, state_->clock.now());
   state_->dial_more();
 }
 
@@ -450,7 +467,8 @@ SwarmStatus Swarm::status() const {
   for (const auto& [when, n] : s.recent) {
     if (now - when <= kRateWindow) bytes += n;
   }
-  status.bytes_per_second = static_cast<double>(bytes) / std::chrono::duration<double>(kRateWindow).count();
+  status.bytes_per_second =
+      static_cast<double>(bytes) / std::chrono::duration<double>(kRateWindow).count();
   return status;
 }
 

@@ -47,8 +47,9 @@ inline constexpr std::chrono::seconds kDefaultInterval{1800};
 inline constexpr Duration kFirstAnnounceBackOff = std::chrono::seconds(15);
 inline constexpr Duration kEagerAnnounceBackOff = std::chrono::seconds(5);
 inline constexpr Duration kMaxAnnounceBackOff = std::chrono::minutes(30);
-// What "stopped" may cost at the end. A tracker that misses it forgets us after an interval anyway.
-inline constexpr Duration kStopDeadline = std::chrono::seconds(1);
+// What "stopped" may cost at the end: the whole shutdown takes less than a second. A tracker that
+// misses it forgets us after an interval anyway.
+inline constexpr Duration kStopDeadline = std::chrono::milliseconds(800);
 
 enum class AnnounceEvent { none, started, stopped };
 

@@ -23,6 +23,9 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 SWARMFS = os.path.abspath(os.environ.get("SWARMFS", os.path.join(ROOT, "build/dev/swarmfs")))
 DATA = os.path.join(ROOT, "tests/data")
 
+# Numbers of read, pread64, preadv, preadv2 on x86-64, then on arm64.
+READ_CALLS = ("0", "17", "295", "327", "63", "67", "69", "286")
+
 KIB = 1 << 10
 MIB = 1 << 20
 
@@ -124,8 +127,7 @@ def blocked_reading(pid, path):
     try:
         with open(f"/proc/{pid}/syscall", encoding="utf-8") as file:
             call = file.read().split()
-        # read and pread64 on x86-64 and on arm64
-        return call[0] in ("0", "17", "63", "67") and os.readlink(f"/proc/{pid}/fd/{int(call[1], 16)}") == path
+        return call[0] in READ_CALLS and os.readlink(f"/proc/{pid}/fd/{int(call[1], 16)}") == path
     except (OSError, IndexError):
         return False
 

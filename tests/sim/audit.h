@@ -1,9 +1,11 @@
-// What can be seen from outside: every stream of the engine is read along, at the engine's own edge, and each rule that a
-// correct engine keeps is checked as it acts (the numbers are those of the invariants in the research, section 2.11).
-// The bytes counted as known to the engine are those it has read; what is still on the way cannot be held against it.
+// What can be seen from outside: every stream of the engine is read along, at the engine's own
+// edge, and each rule that a correct engine keeps is checked as it acts (the numbers are those of
+// the invariants in the research, section 2.11). The bytes counted as known to the engine are those
+// it has read; what is still on the way cannot be held against it.
 //
-// Threads: one. Memory: one entry a block and an outstanding request; at most kMaxViolations lines. Errors: violations()
-// says what was broken, when and by whom. Lifetime: the Ledger outlives the taps.
+// Threads: one. Memory: one entry a block and an outstanding request; at most kMaxViolations lines.
+// Errors: violations() says what was broken, when and by whom. Lifetime: the Ledger outlives the
+// taps.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -34,14 +36,21 @@ class Ledger {
   void wish(storage::ByteRange range);
   void withdraw(storage::ByteRange range);
 
+  // Prints what is asked, cancelled and got of one piece, as it happens: for finding out why a read
+  // was slow.
+  void follow(std::uint32_t piece) { followed_ = piece; }
   void violation(const std::string& what);
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
   // Hash of everything the engine wrote: to whom, when, which bytes.
   [[nodiscard]] std::uint64_t trace() const { return trace_; }
-  [[nodiscard]] std::uint64_t received() const { return received_; }    // bytes of blocks
-  [[nodiscard]] std::uint64_t redundant() const { return redundant_; }  // ... that had come before, both right
-  [[nodiscard]] std::uint64_t corrupt() const { return corrupt_; }      // ... that were wrong
-  [[nodiscard]] std::uint64_t unwanted() const { return unwanted_; }    // ... of pieces nobody wanted any more
+  [[nodiscard]] std::uint64_t received() const { return received_; }  // bytes of blocks
+  [[nodiscard]] std::uint64_t redundant() const {
+    return redundant_;
+  }  // ... that had come before, both right
+  [[nodiscard]] std::uint64_t corrupt() const { return corrupt_; }  // ... that were wrong
+  [[nodiscard]] std::uint64_t unwanted() const {
+    return unwanted_;
+  }  // ... of pieces nobody wanted any more
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
   [[nodiscard]] std::uint64_t cancels() const { return cancels_; }
   // Requests on open streams that were neither answered nor cancelled.
@@ -53,19 +62,23 @@ class Ledger {
   friend class StreamAudit;
   void add_trace(std::uint32_t stream, std::span<const std::byte> bytes);
   [[nodiscard]] bool wanted(std::uint32_t piece) const;
+  void print(const char* what, const Endpoint& remote, std::uint32_t index,
+             std::uint32_t begin) const;
   void on_block(std::uint32_t index, std::uint32_t begin, std::span<const std::byte> data);
 
   SimLoop& loop_;
   const Truth& truth_;
   const storage::PieceStore* store_ = nullptr;
-  std::map<std::uint32_t, int> wished_;               // piece -> wishes
-  std::map<std::uint32_t, TimePoint> withdrawn_;      // piece -> when its last wish ended
-  std::map<std::uint64_t, bool> arrived_;             // offset of a block that came right
+  std::map<std::uint32_t, int> wished_;           // piece -> wishes
+  std::map<std::uint32_t, TimePoint> withdrawn_;  // piece -> when its last wish ended
+  std::map<std::uint64_t, bool> arrived_;         // offset of a block that came right
   std::set<StreamAudit*> streams_;
   std::vector<std::string> violations_;
   std::uint64_t trace_ = 0xcbf29ce484222325U;
-  std::uint64_t received_ = 0, redundant_ = 0, corrupt_ = 0, unwanted_ = 0, requests_ = 0, cancels_ = 0;
+  std::uint64_t received_ = 0, redundant_ = 0, corrupt_ = 0, unwanted_ = 0, requests_ = 0,
+                cancels_ = 0;
   std::uint32_t next_stream_ = 0;
+  std::optional<std::uint32_t> followed_;
 };
 
 class StreamAudit final : public Tap {

@@ -64,7 +64,8 @@ TEST(EngineTest, AProbeFetchesNothingBeyondThePiecesItTouches) {
   EXPECT_EQ(all(world.violations()), "");
 }
 
-// The check for requests left behind is in World::run(): nothing may be outstanding when nobody reads.
+// The check for requests left behind is in World::run(): nothing may be outstanding when nobody
+// reads.
 TEST(EngineTest, AReaderThatGivesUpLeavesNoRequestBehind) {
   WorldSpec spec = small_world();
   spec.total = 64 * kMiB;
@@ -82,7 +83,8 @@ TEST(EngineTest, DialsSixtyPeersAtOnce) {
   WorldSpec spec = small_world();
   spec.peers.assign(60, seed_at(100ms, 10));
   spec.readers.clear();
-  spec.warm_up = 500ms;  // connect, handshake, unchoke: three round trips of 200 ms at the most, here two and a half
+  spec.warm_up = 500ms;  // connect, handshake, unchoke: three round trips of 200 ms at the most,
+                         // here two and a half
   spec.quiet = 0s;
   World world(spec);
   world.run();
@@ -148,6 +150,23 @@ TEST(EngineTest, CorruptersAreBannedAndTheirBytesReachNobody) {
   EXPECT_EQ(all(world.violations()), "");
 }
 
+// After a piece has failed its hash it is asked of a few peers only. One of them claimed to have it
+// and refuses for ever: the others must get their turn.
+TEST(EngineTest, ALiarAboutItsPiecesCannotKeepAFailedPieceForItself) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    WorldSpec spec = small_world();
+    spec.seed = seed;
+    spec.peers = {seed_at(60ms, 10), seed_at(20ms, 40), seed_at(15ms, 40)};
+    spec.peers[1].has = 0.5;
+    spec.peers[1].lies_about_pieces = true;
+    spec.peers[2].corrupts = 0.05;
+    spec.read_bound = 10s;
+    World world(spec);
+    world.run();
+    EXPECT_EQ(all(world.violations()), "") << "seed " << seed;
+  }
+}
+
 class CrimeTest : public testing::TestWithParam<Crime> {};
 
 TEST_P(CrimeTest, NeitherStopsAReadNorBringsTheEngineDown) {
@@ -158,19 +177,21 @@ TEST_P(CrimeTest, NeitherStopsAReadNorBringsTheEngineDown) {
   World world(spec);
   world.run();
   EXPECT_EQ(all(world.violations()), "");
-  // Unknown messages are to be ignored; a few blocks nobody asked for look like late answers to cancelled requests; and a
-  // second bitfield is what some clients send when their selection grows.
-  const bool forgivable = GetParam() == Crime::unrequested_blocks || GetParam() == Crime::unknown_messages ||
+  // Unknown messages are to be ignored; a few blocks nobody asked for look like late answers to
+  // cancelled requests; and a second bitfield is what some clients send when their selection grows.
+  const bool forgivable = GetParam() == Crime::unrequested_blocks ||
+                          GetParam() == Crime::unknown_messages ||
                           GetParam() == Crime::late_bitfield;
   if (!forgivable) {
     EXPECT_EQ(world.status().connected, 2U) << "the offender is still connected";
   }
 }
 INSTANTIATE_TEST_SUITE_P(Each, CrimeTest,
-                         testing::Values(Crime::oversized_message, Crime::wrong_piece_index, Crime::unrequested_blocks,
-                                         Crime::wrong_torrent, Crime::garbage_greeting, Crime::bad_bitfield,
-                                         Crime::late_bitfield, Crime::unknown_messages, Crime::short_message,
-                                         Crime::have_out_of_range));
+                         testing::Values(Crime::oversized_message, Crime::wrong_piece_index,
+                                         Crime::unrequested_blocks, Crime::wrong_torrent,
+                                         Crime::garbage_greeting, Crime::bad_bitfield,
+                                         Crime::late_bitfield, Crime::unknown_messages,
+                                         Crime::short_message, Crime::have_out_of_range));
 
 }  // namespace
 }  // namespace swarmfs::sim

@@ -20,8 +20,10 @@ std::vector<double> departures(const Pipe& pipe, std::size_t blocks, TimePoint n
   double sent = 0;             // bytes before this round
   std::vector<double> out;
   while (out.size() < blocks) {
-    const double round_bytes = window / link.rate >= 2 * delay ? std::numeric_limits<double>::infinity() : window;
-    while (out.size() < blocks && static_cast<double>(out.size() + 1) * kBlockOnWire <= sent + round_bytes) {
+    const double round_bytes =
+        window / link.rate >= 2 * delay ? std::numeric_limits<double>::infinity() : window;
+    while (out.size() < blocks &&
+           static_cast<double>(out.size() + 1) * kBlockOnWire <= sent + round_bytes) {
       const double last_byte = static_cast<double>(out.size() + 1) * kBlockOnWire;
       out.push_back(round_start + (last_byte - sent) / link.rate);
     }
@@ -34,8 +36,8 @@ std::vector<double> departures(const Pipe& pipe, std::size_t blocks, TimePoint n
 
 }  // namespace
 
-std::optional<Duration> least_time(std::span<const std::shared_ptr<Pipe>> links, const Line& line, std::size_t blocks,
-                                   TimePoint now) {
+std::optional<Duration> least_time(std::span<const std::shared_ptr<Pipe>> links, const Line& line,
+                                   std::size_t blocks, TimePoint now) {
   if (links.empty()) return std::nullopt;
   if (blocks == 0) return Duration{};
   std::vector<double> arrivals, at_line;

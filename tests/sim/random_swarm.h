@@ -1,5 +1,5 @@
-// A swarm that nobody thought of: everything is drawn from the seed. At least one peer is dependable (PeerSpec), so every
-// read must end; the others may be anything.
+// A swarm that nobody thought of: everything is drawn from the seed. At least one peer is
+// dependable (PeerSpec), so every read must end; the others may be anything.
 //
 // Threads: pure. Errors: none.
 #pragma once

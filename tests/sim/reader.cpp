@@ -29,33 +29,44 @@ class Reader::Wished {
   net::Demand demand_;
 };
 
-Reader::Reader(Bench bench, ReaderSpec spec, std::uint64_t seed)
-    : bench_(std::move(bench)), spec_(spec), rng_(seed) {}
+Reader::Reader(Bench bench, ReaderSpec spec, std::uint64_t seed, std::uint32_t id)
+    : bench_(std::move(bench)), spec_(spec), id_(id), rng_(seed) {}
 Reader::~Reader() = default;
 
 Task<void> Reader::run() {
   if (spec_.start > Duration{}) co_await bench_.loop.clock().sleep(spec_.start);
   switch (spec_.kind) {
-    case ReaderSpec::Kind::copy: co_await copy(); break;
-    case ReaderSpec::Kind::play: co_await play(); break;
-    case ReaderSpec::Kind::seeks: co_await seeks(); break;
-    case ReaderSpec::Kind::probe: co_await probe(); break;
+    case ReaderSpec::Kind::copy:
+      co_await copy();
+      break;
+    case ReaderSpec::Kind::play:
+      co_await play();
+      break;
+    case ReaderSpec::Kind::seeks:
+      co_await seeks();
+      break;
+    case ReaderSpec::Kind::probe:
+      co_await probe();
+      break;
   }
   ahead_.reset();
   done_ = true;
 }
 
 void Reader::check(const storage::ReadView& view, ByteRange range) {
-  if (view.size() != range.size()) bench_.ledger.violation("a read returned a wrong number of bytes");
+  if (view.size() != range.size())
+    bench_.ledger.violation("a read returned a wrong number of bytes");
   std::uint64_t at = range.begin;
   for (const std::span<const std::byte> extent : view.extents()) {
-    if (!bench_.truth.matches(at, extent)) bench_.ledger.violation("a read returned wrong bytes at " + std::to_string(at));
+    if (!bench_.truth.matches(at, extent))
+      bench_.ledger.violation("a read returned wrong bytes at " + std::to_string(at));
     at += extent.size();
   }
   bytes_read_ += view.size();
 }
 
-Task<std::optional<Result<storage::ReadView>>> Reader::read_or_give_up(ByteRange range, Duration patience) {
+Task<std::optional<Result<storage::ReadView>>> Reader::read_or_give_up(ByteRange range,
+                                                                       Duration patience) {
   using namespace boost::asio::experimental::awaitable_operators;
   try {
     auto first = co_await (bench_.store.read(range) || bench_.loop.clock().sleep(patience));
@@ -77,10 +88,11 @@ Task<void> Reader::read(ByteRange range) {
     co_return;
   }
   if (bench_.oracle) results_[number].bound = bench_.oracle(range);
-  const Wished wished(bench_, {range, net::Urgency::now, 0});
+  const Wished wished(bench_, {range, net::Urgency::now, 0, id_});
   if (rng_.chance(spec_.impatience)) {
     const Duration patience = rng_.duration(1ms, 800ms);
-    const std::optional<Result<storage::ReadView>> bytes = co_await read_or_give_up(range, patience);
+    const std::optional<Result<storage::ReadView>> bytes =
+        co_await read_or_give_up(range, patience);
     results_[number].given_up = !bytes;
     if (!bytes) co_return;
     if (*bytes) check(**bytes, range);
@@ -95,7 +107,8 @@ Task<void> Reader::read(ByteRange range) {
   results_[number].took = clock.now() - results_[number].began;
 }
 
-// Like fs/readahead: nothing before a mebibyte of contiguous reading, then a window that grows with what was read.
+// Like fs/readahead: nothing before a mebibyte of contiguous reading, then a window that grows with
+// what was read.
 void Reader::plan_ahead(ByteRange range) {
   constexpr std::uint64_t kArmAfter = 1024 * 1024;
   constexpr std::uint64_t kMaxWindow = 16 * 1024 * 1024;
@@ -109,13 +122,16 @@ void Reader::plan_ahead(ByteRange range) {
   if (contiguous_ < kArmAfter) return;
   const double pace = spec_.kind == ReaderSpec::Kind::play ? spec_.bitrate : 0;
   std::uint64_t window = std::min(kMaxWindow, 256 * 1024 + 2 * (contiguous_ - kArmAfter));
-  if (pace > 0) window = std::min(window, std::max<std::uint64_t>(4 << 20, static_cast<std::uint64_t>(pace * 10)));
+  if (pace > 0)
+    window =
+        std::min(window, std::max<std::uint64_t>(4 << 20, static_cast<std::uint64_t>(pace * 10)));
   const std::uint64_t end = std::min(range.end + window, bench_.truth.layout().total_size());
   if (planned_to_ >= end || (planned_to_ > range.end && end - planned_to_ < window / 8)) return;
   planned_to_ = end;
   if (range.end >= end) return;
   // The new wish is in force before the old one goes: nothing in both is given up.
-  auto fresh = std::make_unique<Wished>(bench_, net::Wish{{range.end, end}, net::Urgency::readahead, pace});
+  auto fresh = std::make_unique<Wished>(
+      bench_, net::Wish{{range.end, end}, net::Urgency::readahead, pace, id_});
   ahead_ = std::move(fresh);
 }
 
@@ -136,7 +152,8 @@ Task<void> Reader::play() {
   for (std::uint64_t at = spec_.from; at < end; at += spec_.size) {
     co_await read({at, std::min<std::uint64_t>(at + spec_.size, end)});
     const TimePoint now = clock.now();
-    const Duration have = seconds_of(static_cast<double>(std::min(at + spec_.size, end) - spec_.from) / spec_.bitrate);
+    const Duration have = seconds_of(
+        static_cast<double>(std::min(at + spec_.size, end) - spec_.from) / spec_.bitrate);
     if (!zero) {
       if (have < 500ms) continue;
       zero = now;  // half a second buffered: picture
@@ -160,7 +177,8 @@ Task<void> Reader::seeks() {
     const std::uint64_t size = std::min<std::uint64_t>(spec_.size, total);
     const std::uint64_t at = rng_.below(total - size + 1);
     co_await read({at, at + size});
-    if (spec_.pause > Duration{}) co_await bench_.loop.clock().sleep(rng_.duration(Duration{}, 2 * spec_.pause));
+    if (spec_.pause > Duration{})
+      co_await bench_.loop.clock().sleep(rng_.duration(Duration{}, 2 * spec_.pause));
   }
 }
 

@@ -1,7 +1,8 @@
-// Programs that read the mount, the way fs/read_op does it: want() the range, read() the store, let go. What they get is
-// compared with the truth, byte for byte.
+// Programs that read the mount, the way fs/read_op does it: want() the range, read() the store, let
+// go. What they get is compared with the truth, byte for byte.
 //
-// Threads: one. Memory: one entry a read. Errors: wrong bytes are a violation in the ledger. Lifetime: World.
+// Threads: one. Memory: one entry a read. Errors: wrong bytes are a violation in the ledger.
+// Lifetime: World.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -25,13 +26,13 @@ struct ReaderSpec {
   };
   Kind kind = Kind::copy;
   Duration start{};
-  std::uint64_t from = 0;            // copy, play: first byte
-  std::uint64_t bytes = 0;           // copy, play: how many; 0: to the end
-  double bitrate = 1e6;              // play: bytes per second
-  std::uint32_t count = 10;          // seeks
-  std::uint32_t size = 128 * 1024;   // of a read: what the kernel sends at a time
-  Duration pause{};                  // between two seeks
-  double impatience = 0;             // probability that a read is given up before its time
+  std::uint64_t from = 0;           // copy, play: first byte
+  std::uint64_t bytes = 0;          // copy, play: how many; 0: to the end
+  double bitrate = 1e6;             // play: bytes per second
+  std::uint32_t count = 10;         // seeks
+  std::uint32_t size = 128 * 1024;  // of a read: what the kernel sends at a time
+  Duration pause{};                 // between two seeks
+  double impatience = 0;            // probability that a read is given up before its time
 };
 
 struct ReadResult {
@@ -54,7 +55,7 @@ struct Bench {
 
 class Reader {
  public:
-  Reader(Bench bench, ReaderSpec spec, std::uint64_t seed);
+  Reader(Bench bench, ReaderSpec spec, std::uint64_t seed, std::uint32_t id = 1);
   ~Reader();
   [[nodiscard]] Task<void> run();
   [[nodiscard]] bool done() const { return done_; }
@@ -69,7 +70,8 @@ class Reader {
  private:
   class Wished;
   [[nodiscard]] Task<void> read(storage::ByteRange range);
-  [[nodiscard]] Task<std::optional<Result<storage::ReadView>>> read_or_give_up(storage::ByteRange range, Duration patience);
+  [[nodiscard]] Task<std::optional<Result<storage::ReadView>>> read_or_give_up(
+      storage::ByteRange range, Duration patience);
   [[nodiscard]] Task<void> copy();
   [[nodiscard]] Task<void> play();
   [[nodiscard]] Task<void> seeks();
@@ -79,6 +81,7 @@ class Reader {
 
   Bench bench_;
   ReaderSpec spec_;
+  std::uint32_t id_;  // net::Wish::reader
   Rng rng_;
   std::vector<ReadResult> results_;
   bool done_ = false;

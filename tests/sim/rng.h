@@ -1,5 +1,6 @@
-// The random numbers of the simulator: one seed decides every choice of a run. Own arithmetic, because the standard
-// distributions are not the same everywhere and a seed must mean the same run on every machine.
+// The random numbers of the simulator: one seed decides every choice of a run. Own arithmetic,
+// because the standard distributions are not the same everywhere and a seed must mean the same run
+// on every machine.
 //
 // Threads: plain value. Errors: none.
 #pragma once
@@ -27,7 +28,9 @@ class Rng {
   // In [0, bound); bound > 0.
   std::uint64_t below(std::uint64_t bound) { return next() % bound; }
   // In [low, high], both included.
-  std::uint64_t between(std::uint64_t low, std::uint64_t high) { return low + below(high - low + 1); }
+  std::uint64_t between(std::uint64_t low, std::uint64_t high) {
+    return low + below(high - low + 1);
+  }
   double real() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }  // in [0, 1)
   double real(double low, double high) { return low + (high - low) * real(); }
   bool chance(double probability) { return real() < probability; }

@@ -1,4 +1,5 @@
-// The lab's networks in virtual time, held against what anybody could reach on them: the oracle's bound for each read.
+// The lab's networks in virtual time, held against what anybody could reach on them: the oracle's
+// bound for each read.
 #include "tests/sim/scenario.h"
 
 #include <gtest/gtest.h>
@@ -15,10 +16,11 @@ class ScenarioTest : public testing::TestWithParam<std::size_t> {};
 
 TEST_P(ScenarioTest, ReachesItsAim) {
   const Scenario& scenario = scenarios()[GetParam()];
-  const Row row = run_scenario(scenario, 1, kRuns, false);
+  const Row row = run_scenario(scenario, {.seed = 1, .count = kRuns});
   std::printf("%s%s", table_head().c_str(), table_line(row).c_str());
   for (const std::string& what : row.broken) {
-    ADD_FAILURE() << scenario.name << ": " << what << "\nrepeat with: scripts/sim --scenario " << scenario.name << " --runs 3 --verbose";
+    ADD_FAILURE() << scenario.name << ": " << what << "\nrepeat with: scripts/sim --scenario "
+                  << scenario.name << " --runs 3 --verbose";
   }
 }
 
@@ -28,7 +30,8 @@ std::string name_of(const testing::TestParamInfo<std::size_t>& info) {
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Lab, ScenarioTest, testing::Range<std::size_t>(0, scenarios().size()), name_of);
+INSTANTIATE_TEST_SUITE_P(Lab, ScenarioTest, testing::Range<std::size_t>(0, scenarios().size()),
+                         name_of);
 
 }  // namespace
 }  // namespace swarmfs::sim

@@ -1,8 +1,9 @@
-// Virtual time: a Clock that moves only when nothing is ready to run, and the loop that moves it. The clock's own timer
-// queue is the simulator's event queue (network, disk and peers schedule on it too), ordered by (time, sequence).
+// Virtual time: a Clock that moves only when nothing is ready to run, and the loop that moves it.
+// The clock's own timer queue is the simulator's event queue (network, disk and peers schedule on
+// it too), ordered by (time, sequence).
 //
-// Threads: one. Errors: run_until() ends the program's run with an exception when the engine turns without end at one
-// instant. Lifetime: the loop outlives everything that runs on it.
+// Threads: one. Errors: run_until() ends the program's run with an exception when the engine turns
+// without end at one instant. Lifetime: the loop outlives everything that runs on it.
 #pragma once
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -18,9 +19,15 @@ using net::Duration;
 using net::TimePoint;
 using namespace std::chrono_literals;
 
-[[nodiscard]] inline double to_ms(Duration d) { return static_cast<double>(d.count()) / 1e3; }
-[[nodiscard]] inline double to_seconds(Duration d) { return static_cast<double>(d.count()) / 1e6; }
-[[nodiscard]] inline Duration seconds_of(double s) { return Duration(static_cast<std::int64_t>(s * 1e6 + 0.5)); }
+[[nodiscard]] inline double to_ms(Duration d) {
+  return static_cast<double>(d.count()) / 1e3;
+}
+[[nodiscard]] inline double to_seconds(Duration d) {
+  return static_cast<double>(d.count()) / 1e6;
+}
+[[nodiscard]] inline Duration seconds_of(double s) {
+  return Duration(static_cast<std::int64_t>(s * 1e6 + 0.5));
+}
 
 class SimClock final : public net::Clock {
  public:
@@ -32,7 +39,8 @@ class SimClock final : public net::Clock {
   }
 
  private:
-  TimePoint now_{1h};  // not the epoch, so that a default TimePoint is visibly not a time of this run
+  TimePoint now_{
+      1h};  // not the epoch, so that a default TimePoint is visibly not a time of this run
 };
 
 class SimLoop {
@@ -63,7 +71,8 @@ class SimLoop {
   }
   // Runs what is ready; time stands still.
   void settle() {
-    // A turn takes well under a millisecond of real time; hundreds of thousands of them at one instant is a loop without an exit.
+    // A turn takes well under a millisecond of real time; hundreds of thousands of them at one
+    // instant is a loop without an exit.
     for (std::uint64_t turns = 0; io_.poll_one() != 0; ++turns) {
       if (turns > 300'000) throw std::runtime_error("the engine turns without end at one instant");
     }

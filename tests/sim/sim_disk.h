@@ -15,21 +15,23 @@
 namespace swarmfs::sim {
 
 struct DiskSpec {
-  Duration latency{};                          // of each call
-  double cached = 1;                           // probability that read_now() can answer
-  std::optional<std::uint64_t> full_after{};    // bytes; then ENOSPC, after writing what still fits
-  std::optional<std::uint32_t> fails_on_call{}; // EIO on this call to write (1 = the first)
-  double read_errors = 0;                      // probability of EIO on a read
-  double short_reads = 0;                      // probability that the file ends early
-  double corrupt_reads = 0;                    // probability that a read returns a flipped bit
+  Duration latency{};                         // of each call
+  double cached = 1;                          // probability that read_now() can answer
+  std::optional<std::uint64_t> full_after{};  // bytes; then ENOSPC, after writing what still fits
+  std::optional<std::uint32_t> fails_on_call{};  // EIO on this call to write (1 = the first)
+  double read_errors = 0;                        // probability of EIO on a read
+  double short_reads = 0;                        // probability that the file ends early
+  double corrupt_reads = 0;                      // probability that a read returns a flipped bit
 };
 
 class SimDisk final : public storage::Disk {
  public:
-  SimDisk(SimLoop& loop, DiskSpec spec, std::uint64_t seed) : loop_(loop), spec_(spec), rng_(seed) {}
+  SimDisk(SimLoop& loop, DiskSpec spec, std::uint64_t seed)
+      : loop_(loop), spec_(spec), rng_(seed) {}
   Task<error_code> read(std::uint64_t offset, std::span<std::byte> into) override;
   bool read_now(std::uint64_t offset, std::span<std::byte> into) override;
-  Task<error_code> write(std::uint64_t offset, std::vector<std::span<const std::byte>> from) override;
+  Task<error_code> write(std::uint64_t offset,
+                         std::vector<std::span<const std::byte>> from) override;
   Task<error_code> sync() override;
   [[nodiscard]] std::uint64_t written() const { return written_; }
   [[nodiscard]] std::uint32_t reads() const { return reads_; }

@@ -8,8 +8,12 @@
 namespace swarmfs::sim {
 namespace {
 
-double microseconds(TimePoint t) { return static_cast<double>(t.time_since_epoch().count()); }
-TimePoint at_microseconds(double us) { return TimePoint(Duration(static_cast<std::int64_t>(std::ceil(us)))); }
+double microseconds(TimePoint t) {
+  return static_cast<double>(t.time_since_epoch().count());
+}
+TimePoint at_microseconds(double us) {
+  return TimePoint(Duration(static_cast<std::int64_t>(std::ceil(us))));
+}
 
 std::size_t default_queue(double rate) {
   return std::clamp<std::size_t>(static_cast<std::size_t>(rate * 0.05), 16 * 1024, 256 * 1024);
@@ -23,17 +27,26 @@ TimePoint Line::pass(TimePoint now, std::size_t bytes) {
   return at_microseconds(free_at_);
 }
 
+Duration Line::backlog(TimePoint now) const {
+  const double wait = free_at_ - microseconds(now);
+  return wait <= 0 ? Duration{} : Duration(static_cast<std::int64_t>(wait));
+}
+
 Pipe::Pipe(SimClock& clock, const Link& link, Line* line, Rng rng)
     : clock_(clock), link_(link), line_(line), rng_(rng) {
-  // About a millisecond of the link: fine enough for latencies in milliseconds, few enough events to be fast.
+  // About a millisecond of the link: fine enough for latencies in milliseconds, few enough events
+  // to be fast.
   const auto segments = static_cast<std::size_t>(link.rate * 1e-3 / kSegment);
   chunk_ = kSegment * std::clamp<std::size_t>(segments, 1, 10);
   const double round_trip = 2 * to_seconds(link.delay);
-  full_window_ = std::max<double>(kInitialWindow, link.rate * round_trip * 1.25 + 4.0 * static_cast<double>(chunk_));
+  full_window_ = std::max<double>(
+      kInitialWindow, link.rate * round_trip * 1.25 + 4.0 * static_cast<double>(chunk_));
   if (link_.queue == 0) link_.queue = default_queue(link.rate);
 }
 
-std::size_t Pipe::room() const { return unsent() >= link_.queue ? 0 : link_.queue - unsent(); }
+std::size_t Pipe::room() const {
+  return unsent() >= link_.queue ? 0 : link_.queue - unsent();
+}
 
 std::size_t Pipe::write(std::span<const asio::const_buffer> from) {
   if (finished_) return 0;
@@ -76,9 +89,10 @@ void Pipe::pump() {
   const std::uint64_t sent_before = sent_;
   while (sent_ < written_) {
     const std::size_t n = std::min<std::size_t>(chunk_, unsent());
-    if (in_flight_ > 0 && static_cast<double>(in_flight_ + n) > window_) break;  // an acknowledgement will go on
-    if (sent_ + n - read_ > kReceiveWindow) break;                               // the reader will
-    if (free_at_ > microseconds(now)) break;                                     // the armed pump will
+    if (in_flight_ > 0 && static_cast<double>(in_flight_ + n) > window_)
+      break;                                        // an acknowledgement will go on
+    if (sent_ + n - read_ > kReceiveWindow) break;  // the reader will
+    if (free_at_ > microseconds(now)) break;        // the armed pump will
     send_chunk(n);
   }
   if (finished_ && !end_sent_ && sent_ == written_) {
@@ -105,6 +119,9 @@ void Pipe::send_chunk(std::size_t bytes) {
   pump_armed_ = true;
   clock_.schedule(at_microseconds(free_at_), [self = shared_from_this(), bytes] {
     const TimePoint out = self->clock_.now();
+    if (self->line_ != nullptr && self->line_->backlog(out) > kLineBuffer) {
+      self->congested(self->line_->backlog(out));
+    }
     self->deliver(bytes, self->line_ != nullptr ? self->line_->pass(out, bytes) : out);
     self->pump_armed_ = false;
     self->pump();
@@ -122,17 +139,29 @@ void Pipe::deliver(std::size_t bytes, TimePoint through) {
 void Pipe::arrive(std::size_t bytes) {
   if (abandoned_) return;
   delivered_ += bytes;
-  clock_.schedule(clock_.now() + link_.delay, [self = shared_from_this(), bytes] { self->acknowledged(bytes); });
+  clock_.schedule(clock_.now() + link_.delay,
+                  [self = shared_from_this(), bytes] { self->acknowledged(bytes); });
   if (on_readable) on_readable();
 }
 
 void Pipe::acknowledged(std::size_t bytes) {
   // A window that is not used does not grow (tcp_is_cwnd_limited).
   if (window_ < 2 * static_cast<double>(in_flight_)) {
-    window_ = std::min(full_window_, window_ + static_cast<double>(bytes));
+    // Doubling every round trip; after congestion by a few segments (CUBIC grows back within
+    // seconds, Reno by one segment a round trip would take minutes).
+    const double share = window_ < slow_start_until_ ? 1 : 4.0 * kSegment / window_;
+    window_ = std::min(full_window_, window_ + share * static_cast<double>(bytes));
   }
   in_flight_ -= bytes;
   pump();
+}
+
+// CUBIC's answer to a loss (RFC 9438 4.6), at most once a round trip.
+void Pipe::congested(Duration backlog) {
+  const TimePoint now = clock_.now();
+  if (now - last_cut_ < 2 * link_.delay + backlog) return;
+  last_cut_ = now;
+  window_ = slow_start_until_ = std::max(0.7 * window_, 2.0 * kSegment);
 }
 
 std::size_t Pipe::read(std::span<const asio::mutable_buffer> into) {
@@ -177,8 +206,8 @@ void Socket::close() {
   out_->finish();
 }
 
-SimStream::SimStream(const asio::any_io_executor& executor, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out,
-                     Endpoint remote, std::unique_ptr<Tap> tap)
+SimStream::SimStream(const asio::any_io_executor& executor, std::shared_ptr<Pipe> in,
+                     std::shared_ptr<Pipe> out, Endpoint remote, std::unique_ptr<Tap> tap)
     : in_(std::move(in)),
       out_(std::move(out)),
       remote_(std::move(remote)),
@@ -189,12 +218,16 @@ SimStream::SimStream(const asio::any_io_executor& executor, std::shared_ptr<Pipe
   out_->on_writable = [this] { writable_.wake_all(); };
 }
 
-SimStream::~SimStream() { close(); }
+SimStream::~SimStream() {
+  close();
+}
 
 Result<std::size_t> SimStream::read_now(std::span<const asio::mutable_buffer> into) {
   if (closed_) return error_code(asio::error::bad_descriptor);
   const std::size_t n = in_->read(into);
-  if (n == 0) return error_code(in_->at_end() ? error_code(asio::error::eof) : error_code(asio::error::would_block));
+  if (n == 0)
+    return error_code(in_->at_end() ? error_code(asio::error::eof)
+                                    : error_code(asio::error::would_block));
   if (tap_) {
     std::size_t left = n;
     for (const asio::mutable_buffer& part : into) {
@@ -208,7 +241,9 @@ Result<std::size_t> SimStream::read_now(std::span<const asio::mutable_buffer> in
 
 Result<std::size_t> SimStream::write_now(std::span<const asio::const_buffer> from) {
   if (closed_) return error_code(asio::error::bad_descriptor);
-  if (in_->at_end()) return error_code(asio::error::broken_pipe);  // the peer has closed: a kernel would have seen RST
+  if (in_->at_end())
+    return error_code(
+        asio::error::broken_pipe);  // the peer has closed: a kernel would have seen RST
   const std::size_t n = out_->write(from);
   if (n == 0) return error_code(asio::error::would_block);
   if (tap_) {
@@ -241,7 +276,8 @@ void SimStream::close() {
   writable_.wake_all();
 }
 
-SimNet::SimNet(SimLoop& loop, double line_rate, std::uint64_t seed) : loop_(loop), line_(line_rate), rng_(seed) {}
+SimNet::SimNet(SimLoop& loop, double line_rate, std::uint64_t seed)
+    : loop_(loop), line_(line_rate), rng_(seed) {}
 
 void SimNet::add_host(const Endpoint& endpoint, const Link& link, Dial dial, Accept accept) {
   hosts_.insert_or_assign(endpoint, Host{link, dial, std::move(accept), {}});
@@ -252,7 +288,8 @@ net::Dialer SimNet::dialer() {
 }
 
 std::pair<std::shared_ptr<Pipe>, std::shared_ptr<Pipe>> SimNet::pipes(const Link& link) {
-  auto down = std::make_shared<Pipe>(loop_.clock(), link, line_.rate() > 0 ? &line_ : nullptr, rng_.fork(1));
+  auto down = std::make_shared<Pipe>(loop_.clock(), link, line_.rate() > 0 ? &line_ : nullptr,
+                                     rng_.fork(1));
   auto up = std::make_shared<Pipe>(loop_.clock(), link, nullptr, rng_.fork(2));
   return {std::move(down), std::move(up)};
 }
@@ -275,7 +312,8 @@ Task<Result<std::unique_ptr<net::Stream>>> SimNet::connect(Endpoint endpoint) {
   if (host.dial == Dial::refuses) co_return error_code(asio::error::connection_refused);
   auto [down, up] = pipes(host.link);
   host.downstream = down;
-  auto stream = std::make_unique<SimStream>(loop_.executor(), down, up, endpoint, make_tap_ ? make_tap_(endpoint) : nullptr);
+  auto stream = std::make_unique<SimStream>(loop_.executor(), down, up, endpoint,
+                                            make_tap_ ? make_tap_(endpoint) : nullptr);
   host.accept(std::make_shared<Socket>(up, down));
   co_return Result<std::unique_ptr<net::Stream>>(std::move(stream));
 }

@@ -1,12 +1,15 @@
-// The simulated network: links with delay, rate, a bounded send queue, TCP slow start and jitter, behind a shared access
-// line. Connections, not packets, in the way TigerBeetle's and FoundationDB's simulators do it: nothing is ever lost.
+// The simulated network: links with delay, rate, a bounded send queue, TCP slow start and jitter,
+// behind a shared access line. Connections, not packets, in the way TigerBeetle's and
+// FoundationDB's simulators do it: nothing is ever lost.
 //
-// A direction of a connection is a Pipe. The sender's bytes wait in its queue, leave in chunks of about a millisecond at
-// the link's rate while less than the congestion window is unacknowledged, queue for the shared line, and arrive one
-// delay later. The window starts at 10 segments (RFC 6928), grows by what is acknowledged (doubling per round trip) until
-// the link is full, and starts again after a second of silence (RFC 5681 4.1, tcp_slow_start_after_idle).
+// A direction of a connection is a Pipe. The sender's bytes wait in its queue, leave in chunks of
+// about a millisecond at the link's rate while less than the congestion window is unacknowledged,
+// queue for the shared line, and arrive one delay later. The window starts at 10 segments (RFC
+// 6928), grows by what is acknowledged (doubling per round trip) until the link is full, and starts
+// again after a second of silence (RFC 5681 4.1, tcp_slow_start_after_idle).
 //
-// Threads: one. Memory: what is unread. Errors: as a kernel would give them. Lifetime: SimNet outlives its streams.
+// Threads: one. Memory: what is unread. Errors: as a kernel would give them. Lifetime: SimNet
+// outlives its streams.
 #pragma once
 #include <boost/asio/buffer.hpp>
 #include <functional>
@@ -24,18 +27,26 @@ namespace swarmfs::sim {
 
 using net::Endpoint;
 
-inline constexpr std::size_t kSegment = 1448;                 // payload of an Ethernet frame with TCP timestamps
+inline constexpr std::size_t kSegment = 1448;  // payload of an Ethernet frame with TCP timestamps
 inline constexpr std::size_t kInitialWindow = 10 * kSegment;  // RFC 6928
 inline constexpr Duration kIdleReset = 1s;
-inline constexpr std::size_t kReceiveWindow = 4 * 1024 * 1024;  // of tcp_rmem's 6 MiB maximum, after autotuning
+// Buffer in front of the shared line, as time (what the lab's cable has). A router drops what comes
+// beyond it; here nothing is dropped, but a sender that meets a full buffer slows down as if it
+// were.
+inline constexpr Duration kLineBuffer = 100ms;
+inline constexpr std::size_t kReceiveWindow =
+    4 * 1024 * 1024;  // of tcp_rmem's 6 MiB maximum, after autotuning
 
-[[nodiscard]] constexpr double mbit(double megabits) { return megabits * 125'000; }  // in bytes per second
+[[nodiscard]] constexpr double mbit(double megabits) {
+  return megabits * 125'000;
+}  // in bytes per second
 
 struct Link {
-  Duration delay = 10ms;  // one way
+  Duration delay = 10ms;    // one way
   double rate = mbit(100);  // bytes per second, each way
-  Duration jitter{};      // each chunk arrives up to this much later; order is kept
-  std::size_t queue = 0;  // bytes that may wait unsent; 0: 50 ms at the link's rate, within [16 KiB, 256 KiB]
+  Duration jitter{};        // each chunk arrives up to this much later; order is kept
+  std::size_t queue =
+      0;  // bytes that may wait unsent; 0: 50 ms at the link's rate, within [16 KiB, 256 KiB]
 };
 
 // The reader's access line: one FIFO that all downstream traffic passes. Rate 0: no limit.
@@ -45,6 +56,8 @@ class Line {
   [[nodiscard]] double rate() const { return rate_; }
   // Takes `bytes` at `now`; returns when the last of them is through.
   TimePoint pass(TimePoint now, std::size_t bytes);
+  // What waits in front of it, as time.
+  [[nodiscard]] Duration backlog(TimePoint now) const;
 
  private:
   double rate_;
@@ -58,7 +71,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   std::size_t write(std::span<const asio::const_buffer> from);  // bytes taken; 0: full
   [[nodiscard]] std::size_t room() const;
   [[nodiscard]] std::size_t unsent() const { return written_ - sent_; }
-  void finish();  // end of stream after what was written
+  void finish();   // end of stream after what was written
   void abandon();  // nobody will read any more
   std::function<void()> on_writable;
   // The receiver's side.
@@ -78,6 +91,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void deliver(std::size_t bytes, TimePoint through);
   void arrive(std::size_t bytes);
   void acknowledged(std::size_t bytes);
+  void congested(Duration backlog);
   void compact();
 
   SimClock& clock_;
@@ -87,6 +101,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   std::size_t chunk_;
   double window_ = kInitialWindow;
   double full_window_;
+  double slow_start_until_ = 1e18;  // bytes of window (ssthresh)
+  TimePoint last_cut_{};
   double free_at_ = 0;  // microseconds of the clock at which the link can take the next chunk
   bool pump_armed_ = false;
   TimePoint last_send_{};
@@ -102,7 +118,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
 // A peer's end of a connection: callbacks instead of coroutines.
 class Socket {
  public:
-  Socket(std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out) : in_(std::move(in)), out_(std::move(out)) {}
+  Socket(std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out)
+      : in_(std::move(in)), out_(std::move(out)) {}
   ~Socket() { close(); }
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
@@ -129,8 +146,8 @@ class Tap {
 
 class SimStream final : public net::Stream {
  public:
-  SimStream(const asio::any_io_executor& executor, std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out,
-            Endpoint remote, std::unique_ptr<Tap> tap);
+  SimStream(const asio::any_io_executor& executor, std::shared_ptr<Pipe> in,
+            std::shared_ptr<Pipe> out, Endpoint remote, std::unique_ptr<Tap> tap);
   ~SimStream() override;
   [[nodiscard]] Result<std::size_t> read_now(std::span<const asio::mutable_buffer> into) override;
   [[nodiscard]] Result<std::size_t> write_now(std::span<const asio::const_buffer> from) override;

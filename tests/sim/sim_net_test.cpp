@@ -1,4 +1,5 @@
-// The simulator itself: time, links and disks come out as physics says, or no latency it reports means anything.
+// The simulator itself: time, links and disks come out as physics says, or no latency it reports
+// means anything.
 #include "tests/sim/sim_net.h"
 
 #include <gmock/gmock.h>
@@ -49,7 +50,8 @@ class PipeTest : public testing::Test {
     return s;
   }
   double ms_until_arrived(const Sending& s, std::size_t bytes) {
-    EXPECT_TRUE(loop_.run_until([&] { return s.arrived >= bytes; }, loop_.start() + 1000s)) << s.arrived;
+    EXPECT_TRUE(loop_.run_until([&] { return s.arrived >= bytes; }, loop_.start() + 1000s))
+        << s.arrived;
     return to_ms(s.last - loop_.start());
   }
 
@@ -92,9 +94,26 @@ TEST_F(PipeTest, AfterASecondOfSilenceTheWindowIsSmallAgain) {
 TEST_F(PipeTest, TheSharedLineCapsTheSumOfAllLinks) {
   Line line(mbit(16));
   std::vector<std::shared_ptr<Sending>> sendings;
-  for (int i = 0; i < 4; ++i) sendings.push_back(send(pipe({.delay = 10ms, .rate = mbit(8)}, &line), 1'000'000));
+  for (int i = 0; i < 4; ++i)
+    sendings.push_back(send(pipe({.delay = 10ms, .rate = mbit(8)}, &line), 1'000'000));
   for (const auto& s : sendings) ms_until_arrived(*s, 1'000'000);
   EXPECT_NEAR(to_ms(loop_.elapsed()), 2000, 100) << "4 MB over 2 MB/s";
+}
+
+TEST_F(PipeTest, SendersSlowDownBeforeTheLinesBufferIsMuchMoreThanFull) {
+  Line line(mbit(16));
+  std::vector<std::shared_ptr<Sending>> sendings;
+  for (int i = 0; i < 4; ++i) {
+    sendings.push_back(send(pipe({.delay = 50ms, .rate = mbit(100)}, &line), 5'000'000));
+  }
+  Duration longest{};
+  for (int i = 0; i < 200; ++i) {
+    loop_.run_for(50ms);
+    if (i >= 40) longest = std::max(longest, line.backlog(loop_.now()));
+  }
+  EXPECT_LT(to_ms(longest), 200);
+  for (const auto& s : sendings) ms_until_arrived(*s, 5'000'000);
+  EXPECT_LT(to_ms(loop_.elapsed()), 11'000) << "20 MB over 2 MB/s: the line stays busy";
 }
 
 TEST_F(PipeTest, JitterNeverReordersBytes) {
@@ -138,10 +157,12 @@ TEST_F(PipeTest, AReaderThatDoesNotReadStopsTheSender) {
   EXPECT_LE(through->readable(), kReceiveWindow);
 }
 
-// A block of 16 KiB over a fresh connection needs two round trips' worth of windows; the oracle must know.
+// A block of 16 KiB over a fresh connection needs two round trips' worth of windows; the oracle
+// must know.
 TEST_F(PipeTest, TheOracleNeverPromisesMoreThanTheLinkCanDo) {
-  for (const Link link : {Link{.delay = 15ms, .rate = mbit(40)}, Link{.delay = 80ms, .rate = mbit(8)},
-                          Link{.delay = 100ms, .rate = mbit(100)}, Link{.delay = 120ms, .rate = mbit(4)}}) {
+  for (const Link link :
+       {Link{.delay = 15ms, .rate = mbit(40)}, Link{.delay = 80ms, .rate = mbit(8)},
+        Link{.delay = 100ms, .rate = mbit(100)}, Link{.delay = 120ms, .rate = mbit(4)}}) {
     for (const std::size_t blocks : {1UL, 4UL, 64UL}) {
       const auto through = pipe(link);
       const std::vector<std::shared_ptr<Pipe>> links{through};
@@ -175,7 +196,8 @@ class StreamTest : public testing::Test {
     test.woken_at_ = test.loop_.clock().now();
   }
   void connect(const Link& link, SimNet::Dial kind = SimNet::Dial::answers) {
-    net_.add_host(endpoint_, link, kind, [this](std::shared_ptr<Socket> socket) { accepted_ = std::move(socket); });
+    net_.add_host(endpoint_, link, kind,
+                  [this](std::shared_ptr<Socket> socket) { accepted_ = std::move(socket); });
     tasks_.spawn(dial(*this));
     loop_.run_for(500ms);
   }
@@ -251,7 +273,8 @@ TEST_F(StreamTest, ClosingTellsTheOtherSideAndWakesItsOwnWaiter) {
 
 class DiskTest : public testing::Test {
  protected:
-  static Task<void> write(SimDisk& disk, std::uint64_t offset, const Payload& data, error_code& result) {
+  static Task<void> write(SimDisk& disk, std::uint64_t offset, const Payload& data,
+                          error_code& result) {
     std::vector<std::span<const std::byte>> from{data};
     result = co_await disk.write(offset, std::move(from));
   }

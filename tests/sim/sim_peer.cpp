@@ -10,28 +10,35 @@ constexpr Duration kPulse = 10s;
 struct Asked {
   std::uint32_t index, begin, length;
   TimePoint ready;  // when its disk has it
-  bool operator==(const Asked& o) const { return index == o.index && begin == o.begin && length == o.length; }
+  bool operator==(const Asked& o) const {
+    return index == o.index && begin == o.begin && length == o.length;
+  }
 };
 
 }  // namespace
 
 bool PeerSpec::honest() const {
-  return corrupts == 0 && crime == Crime::none && !lies_about_pieces && !silent_after && !silent_on_accept;
+  return corrupts == 0 && crime == Crime::none && !lies_about_pieces && !silent_after &&
+         !silent_on_accept;
 }
 
 bool PeerSpec::dependable() const {
-  return honest() && dial == SimNet::Dial::answers && has >= 1 && unchoke == Unchoke::at_once && rejects == 0 &&
-         !hangs_up_after;
+  return honest() && dial == SimNet::Dial::answers && has >= 1 && unchoke == Unchoke::at_once &&
+         rejects == 0 && !hangs_up_after;
 }
 
-// One connection's side of the peer. Kept alive by the events that mention it; deaf once it is closed.
+// One connection's side of the peer. Kept alive by the events that mention it; deaf once it is
+// closed.
 class SimPeer::Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(SimPeer& peer, std::shared_ptr<Socket> socket) : peer_(peer), spec_(peer.spec_), socket_(std::move(socket)) {}
+  Connection(SimPeer& peer, std::shared_ptr<Socket> socket)
+      : peer_(peer), spec_(peer.spec_), socket_(std::move(socket)) {}
 
   void start() {
     splitter_.on_handshake = [this](const wire::Handshake& h) { greet(h); };
-    splitter_.on_message = [this](std::uint8_t id, std::span<const std::byte> body) { receive(id, body); };
+    splitter_.on_message = [this](std::uint8_t id, std::span<const std::byte> body) {
+      receive(id, body);
+    };
     socket_->on_readable([this] { readable(); });
     socket_->on_writable([this] { serve(); });
     if (spec_.hangs_up_after) {
@@ -106,7 +113,9 @@ void SimPeer::Connection::greet(const wire::Handshake& theirs) {
 
 void SimPeer::Connection::announce_pieces() {
   const std::uint32_t count = peer_.truth_.layout().piece_count();
-  const auto says = [this](std::uint32_t piece) { return spec_.lies_about_pieces || peer_.has_[piece]; };
+  const auto says = [this](std::uint32_t piece) {
+    return spec_.lies_about_pieces || peer_.has_[piece];
+  };
   std::uint32_t all = 0;
   for (std::uint32_t p = 0; p < count; ++p) all += says(p) ? 1 : 0;
   if (spec_.announces_slowly) {
@@ -120,7 +129,8 @@ void SimPeer::Connection::announce_pieces() {
     }
     return;
   }
-  if (fast_ && all == count && spec_.crime != Crime::bad_bitfield) return wire::put(out_, wire::kHaveAll);
+  if (fast_ && all == count && spec_.crime != Crime::bad_bitfield)
+    return wire::put(out_, wire::kHaveAll);
   if (fast_ && all == 0) return wire::put(out_, wire::kHaveNone);
   if (all == 0) return;  // without the fast extension an empty bitfield is left out
   wire::Bytes bits((count + 7) / 8 + (spec_.crime == Crime::bad_bitfield ? 1 : 0));
@@ -134,7 +144,9 @@ void SimPeer::Connection::commit_crime() {
   const std::uint32_t count = peer_.truth_.layout().piece_count();
   const std::byte three[3] = {};
   switch (spec_.crime) {
-    case Crime::oversized_message: wire::put_u32(out_, 0x80000000U); break;
+    case Crime::oversized_message:
+      wire::put_u32(out_, 0x80000000U);
+      break;
     case Crime::wrong_piece_index: {
       wire::Bytes body(8 + 1024);
       body[0] = std::byte{0x7f};
@@ -142,16 +154,24 @@ void SimPeer::Connection::commit_crime() {
       break;
     }
     case Crime::unrequested_blocks:
-      for (int i = 0; i < 8; ++i) put_block({static_cast<std::uint32_t>(peer_.rng_.below(count)), 0, 1024, {}});
+      for (int i = 0; i < 8; ++i)
+        put_block({static_cast<std::uint32_t>(peer_.rng_.below(count)), 0, 1024, {}});
       break;
-    case Crime::late_bitfield: wire::put_body(out_, wire::kBitfield, wire::Bytes((count + 7) / 8)); break;
+    case Crime::late_bitfield:
+      wire::put_body(out_, wire::kBitfield, wire::Bytes((count + 7) / 8));
+      break;
     case Crime::unknown_messages:
       wire::put_body(out_, static_cast<wire::Id>(99), wire::Bytes(500));
       wire::put_body(out_, static_cast<wire::Id>(200), {});
       break;
-    case Crime::short_message: wire::put_body(out_, wire::kRequest, three); break;
-    case Crime::have_out_of_range: wire::put(out_, wire::kHave, {count + 7}); break;
-    default: break;
+    case Crime::short_message:
+      wire::put_body(out_, wire::kRequest, three);
+      break;
+    case Crime::have_out_of_range:
+      wire::put(out_, wire::kHave, {count + 7});
+      break;
+    default:
+      break;
   }
   flush();
 }
@@ -174,17 +194,21 @@ void SimPeer::Connection::on_interested() {
   if (!choked_) return;
   SimClock& clock = peer_.loop_.clock();
   switch (spec_.unchoke) {
-    case Unchoke::at_once: return set_choke(false);
-    case Unchoke::never: return;
+    case Unchoke::at_once:
+      return set_choke(false);
+    case Unchoke::never:
+      return;
     case Unchoke::pulse_10s: {
       // The pulse of each host has a phase of its own.
-      const Duration phase(static_cast<std::int64_t>(mix(peer_.endpoint_.address().to_v4().to_uint()) % 10'000'000));
+      const Duration phase(
+          static_cast<std::int64_t>(mix(peer_.endpoint_.address().to_v4().to_uint()) % 10'000'000));
       const Duration since = (clock.now().time_since_epoch() + phase) % kPulse;
       return after(kPulse - since, [this] {
         if (interested_) set_choke(false);
       });
     }
-    case Unchoke::flapping: return flap();
+    case Unchoke::flapping:
+      return flap();
   }
 }
 
@@ -198,7 +222,8 @@ void SimPeer::Connection::set_choke(bool choke) {
   choked_ = choke;
   wire::put(out_, choke ? wire::kChoke : wire::kUnchoke);
   if (choke) {
-    // BEP 6: a choke refuses nothing by itself, each request is answered. Without it, a choke forgets them.
+    // BEP 6: a choke refuses nothing by itself, each request is answered. Without it, a choke
+    // forgets them.
     const std::deque<Asked> dropped = std::exchange(queue_, {});
     for (const Asked& asked : dropped) refuse(asked);
   }
@@ -261,7 +286,8 @@ void SimPeer::Connection::serve() {
 void SimPeer::Connection::put_block(const Asked& asked) {
   const storage::Layout& layout = peer_.truth_.layout();
   const std::uint64_t offset = std::uint64_t{asked.index} * layout.piece_length() + asked.begin;
-  if (asked.length > storage::kBlockSize || offset + asked.length > layout.total_size()) return close();
+  if (asked.length > storage::kBlockSize || offset + asked.length > layout.total_size())
+    return close();
   wire::put_u32(out_, 9 + asked.length);
   out_.push_back(static_cast<std::byte>(wire::kPiece));
   wire::put_u32(out_, asked.index);
@@ -290,10 +316,17 @@ void SimPeer::Connection::flush() {
   }
 }
 
-SimPeer::SimPeer(SimLoop& loop, SimNet& net, const Truth& truth, PeerSpec spec, Endpoint endpoint, std::uint64_t seed)
-    : loop_(loop), truth_(truth), spec_(spec), endpoint_(std::move(endpoint)), rng_(seed), has_(truth.layout().piece_count()) {
+SimPeer::SimPeer(SimLoop& loop, SimNet& net, const Truth& truth, PeerSpec spec, Endpoint endpoint,
+                 std::uint64_t seed)
+    : loop_(loop),
+      truth_(truth),
+      spec_(spec),
+      endpoint_(std::move(endpoint)),
+      rng_(seed),
+      has_(truth.layout().piece_count()) {
   for (std::size_t i = 0; i < has_.size(); ++i) has_[i] = rng_.chance(spec_.has);
-  net.add_host(endpoint_, spec_.link, spec_.dial, [this](std::shared_ptr<Socket> socket) { accept(std::move(socket)); });
+  net.add_host(endpoint_, spec_.link, spec_.dial,
+               [this](std::shared_ptr<Socket> socket) { accept(std::move(socket)); });
 }
 
 SimPeer::~SimPeer() {

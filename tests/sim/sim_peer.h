@@ -1,8 +1,10 @@
-// A simulated peer: real wire bytes, any kind of character. A host that accepts connections and serves the torrent as its
-// PeerSpec says; by default a good seed like the ones in the wild: unchokes at once, answers first come first served, and
-// has up to a watermark of blocks in its send buffer that no cancel can recall.
+// A simulated peer: real wire bytes, any kind of character. A host that accepts connections and
+// serves the torrent as its PeerSpec says; by default a good seed like the ones in the wild:
+// unchokes at once, answers first come first served, and has up to a watermark of blocks in its
+// send buffer that no cancel can recall.
 //
-// Threads: one. Errors: none; what a peer does wrong is on purpose. Lifetime: SimPeer outlives the loop's last event.
+// Threads: one. Errors: none; what a peer does wrong is on purpose. Lifetime: SimPeer outlives the
+// loop's last event.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -32,7 +34,8 @@ enum class Crime {  // what a peer does out of protocol
   garbage_greeting,    // not a handshake at all
   bad_bitfield,        // one byte too long
   late_bitfield,       // a second bitfield in the middle
-  unknown_messages,    // ids nobody has heard of: to be ignored (BEP 3 is silent, every client ignores them)
+  unknown_messages,    // ids nobody has heard of: to be ignored (BEP 3 is silent, every client
+                       // ignores them)
   short_message,       // a request message of 3 bytes
   have_out_of_range,
 };
@@ -43,11 +46,12 @@ struct PeerSpec {
   bool fast = true;      // speaks the fast extension
   bool extended = true;  // speaks the extension protocol, and so announces reqq
   std::uint32_t reqq = 500;
-  double has = 1;              // fraction of the pieces that it has
+  double has = 1;                  // fraction of the pieces that it has
   bool lies_about_pieces = false;  // says it has all
   bool announces_slowly = false;   // have messages over the first seconds instead of a bitfield
   Unchoke unchoke = Unchoke::at_once;
-  std::optional<std::uint32_t> silent_after{};  // blocks served; then requests are taken and never answered
+  std::optional<std::uint32_t>
+      silent_after{};   // blocks served; then requests are taken and never answered
   double rejects = 0;   // probability that a request is refused (dropped when not fast)
   double corrupts = 0;  // probability that a block is noise
   bool ignores_cancels = false;
@@ -59,13 +63,15 @@ struct PeerSpec {
 
   // Serves each thing it is asked for, truthfully and without breaking off.
   [[nodiscard]] bool honest() const;
-  // ... and it has everything, unchokes at once, and never goes silent or away: a read may count on it.
+  // ... and it has everything, unchokes at once, and never goes silent or away: a read may count on
+  // it.
   [[nodiscard]] bool dependable() const;
 };
 
 class SimPeer {
  public:
-  SimPeer(SimLoop& loop, SimNet& net, const Truth& truth, PeerSpec spec, Endpoint endpoint, std::uint64_t seed);
+  SimPeer(SimLoop& loop, SimNet& net, const Truth& truth, PeerSpec spec, Endpoint endpoint,
+          std::uint64_t seed);
   ~SimPeer();
   SimPeer(const SimPeer&) = delete;
   SimPeer& operator=(const SimPeer&) = delete;

@@ -1,4 +1,5 @@
-// The simulated peers, asked by a small scripted client that is not the engine: each character does what its name says.
+// The simulated peers, asked by a small scripted client that is not the engine: each character does
+// what its name says.
 #include "tests/sim/sim_peer.h"
 
 #include <gmock/gmock.h>
@@ -16,11 +17,15 @@ constexpr std::uint32_t kBlock = storage::kBlockSize;
 // Says hello, is interested, and asks for what the test tells it to.
 class SimPeerTest : public testing::Test {
  protected:
-  SimPeerTest() : truth_(storage::Layout(1024 * 1024, 128 * 1024), 3), net_(loop_, 0, 5), tasks_(loop_.executor()) {}
+  SimPeerTest()
+      : truth_(storage::Layout(1024 * 1024, 128 * 1024), 3),
+        net_(loop_, 0, 5),
+        tasks_(loop_.executor()) {}
   ~SimPeerTest() override { peer_.reset(); }
 
   static Task<void> dial(SimPeerTest& test) {
-    Result<std::unique_ptr<net::Stream>> stream = co_await test.net_.dialer()(test.peer_->endpoint());
+    Result<std::unique_ptr<net::Stream>> stream =
+        co_await test.net_.dialer()(test.peer_->endpoint());
     test.stream_ = std::move(stream.value());
   }
   void meet(PeerSpec spec) {
@@ -29,7 +34,9 @@ class SimPeerTest : public testing::Test {
     peer_ = std::make_unique<SimPeer>(loop_, net_, truth_, spec, endpoint, 11);
     tasks_.spawn(dial(*this));
     loop_.run_for(100ms);
-    in_.on_handshake = [this](const wire::Handshake& h) { greeted_ = h.info_hash == truth_.info_hash(); };
+    in_.on_handshake = [this](const wire::Handshake& h) {
+      greeted_ = h.info_hash == truth_.info_hash();
+    };
     in_.on_message = [this](std::uint8_t id, std::span<const std::byte> body) { got(id, body); };
     wire::put_handshake(out_, {truth_.info_hash(), true, true}, 1);
     wire::put(out_, wire::kHaveNone);
@@ -39,11 +46,16 @@ class SimPeerTest : public testing::Test {
   void got(std::uint8_t id, std::span<const std::byte> body) {
     ++seen_[id];
     if (id != wire::kPiece || body.size() < 8) return;
-    const std::uint64_t at = std::uint64_t{wire::get_u32(body, 0)} * 128 * 1024 + wire::get_u32(body, 4);
+    const std::uint64_t at =
+        std::uint64_t{wire::get_u32(body, 0)} * 128 * 1024 + wire::get_u32(body, 4);
     truth_.matches(at, body.subspan(8)) ? ++good_ : ++bad_;
   }
-  void ask(std::uint32_t index, std::uint32_t begin) { wire::put(out_, wire::kRequest, {index, begin, kBlock}); }
-  void cancel(std::uint32_t index, std::uint32_t begin) { wire::put(out_, wire::kCancel, {index, begin, kBlock}); }
+  void ask(std::uint32_t index, std::uint32_t begin) {
+    wire::put(out_, wire::kRequest, {index, begin, kBlock});
+  }
+  void cancel(std::uint32_t index, std::uint32_t begin) {
+    wire::put(out_, wire::kCancel, {index, begin, kBlock});
+  }
   // Sends what was said, lets time pass, and hears the answers.
   void pass(Duration duration) {
     const asio::const_buffer from(out_.data(), out_.size());
@@ -117,7 +129,8 @@ TEST_F(SimPeerTest, AnEarlyCancelSavesTheBlockAndALateOneDoesNot) {
   for (std::uint32_t b = 0; b < 24; ++b) ask(b / 8, b % 8 * kBlock);
   for (std::uint32_t b = 0; b < 24; ++b) cancel(b / 8, b % 8 * kBlock);
   pass(2s);
-  EXPECT_EQ(good_ + seen_[wire::kReject], 24) << "BEP 6: each request is answered, by data or by a reject";
+  EXPECT_EQ(good_ + seen_[wire::kReject], 24)
+      << "BEP 6: each request is answered, by data or by a reject";
   EXPECT_GE(good_, 4) << "what is in the send buffer cannot be recalled";
   EXPECT_GE(seen_[wire::kReject], 12);
 }

@@ -10,11 +10,14 @@ namespace {
 
 constexpr std::size_t kWord = sizeof(std::uint64_t);
 
-std::uint64_t word(std::uint64_t seed, std::uint64_t index) { return mix(seed + index * 0x9e3779b97f4a7c15U); }
+std::uint64_t word(std::uint64_t seed, std::uint64_t index) {
+  return mix(seed + index * 0x9e3779b97f4a7c15U);
+}
 
 }  // namespace
 
-Truth::Truth(storage::Layout layout, std::uint64_t seed) : layout_(std::move(layout)), seed_(mix(seed)) {
+Truth::Truth(storage::Layout layout, std::uint64_t seed)
+    : layout_(std::move(layout)), seed_(mix(seed)) {
   std::vector<std::byte> piece;
   for (std::optional<storage::PieceIndex> p = layout_.first_piece(); p; p = layout_.next(*p)) {
     piece.resize(layout_.piece_size(*p));

@@ -1,5 +1,5 @@
-// What the torrent really contains: a pure function of (seed, offset), so that any byte can be checked anywhere without
-// keeping the data.
+// What the torrent really contains: a pure function of (seed, offset), so that any byte can be
+// checked anywhere without keeping the data.
 //
 // Threads: plain value. Memory: none but the hashes. Errors: none.
 #pragma once

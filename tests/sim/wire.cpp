@@ -7,8 +7,9 @@
 namespace swarmfs::sim::wire {
 namespace {
 
-constexpr std::string_view kProtocol = "\x13"  // length 19
-                                       "BitTorrent protocol";
+constexpr std::string_view kProtocol =
+    "\x13"  // length 19
+    "BitTorrent protocol";
 
 void put_text(Bytes& out, std::string_view text) {
   for (const char c : text) out.push_back(static_cast<std::byte>(c));
@@ -17,12 +18,14 @@ void put_text(Bytes& out, std::string_view text) {
 }  // namespace
 
 void put_u32(Bytes& out, std::uint32_t value) {
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<std::byte>((value >> shift) & 0xffU));
+  for (int shift = 24; shift >= 0; shift -= 8)
+    out.push_back(static_cast<std::byte>((value >> shift) & 0xffU));
 }
 
 std::uint32_t get_u32(std::span<const std::byte> bytes, std::size_t at) {
   std::uint32_t value = 0;
-  for (std::size_t i = 0; i < 4; ++i) value = value << 8 | std::to_integer<std::uint32_t>(bytes[at + i]);
+  for (std::size_t i = 0; i < 4; ++i)
+    value = value << 8 | std::to_integer<std::uint32_t>(bytes[at + i]);
   return value;
 }
 
@@ -58,7 +61,8 @@ void put_extended_handshake(Bytes& out, std::uint32_t reqq) {
   put_body(out, kExtended, body);
 }
 
-std::uint32_t find_integer(std::span<const std::byte> text, std::string_view key, std::uint32_t otherwise) {
+std::uint32_t find_integer(std::span<const std::byte> text, std::string_view key,
+                           std::uint32_t otherwise) {
   const std::string_view view(reinterpret_cast<const char*>(text.data()), text.size());
   const std::size_t at = view.find(key);
   if (at == std::string_view::npos) return otherwise;
@@ -91,7 +95,8 @@ std::size_t Splitter::take_one(std::span<const std::byte> bytes) {
     return 0;
   }
   if (bytes.size() < 4 + length) return 0;
-  if (length > 0 && on_message) on_message(std::to_integer<std::uint8_t>(bytes[4]), bytes.subspan(5, length - 1));
+  if (length > 0 && on_message)
+    on_message(std::to_integer<std::uint8_t>(bytes[4]), bytes.subspan(5, length - 1));
   return 4 + length;
 }
 

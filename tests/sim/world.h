@@ -1,4 +1,5 @@
-// One run: the real engine (Swarm, PieceStore, BlockPool) between simulated peers and simulated readers.
+// One run: the real engine (Swarm, PieceStore, BlockPool) between simulated peers and simulated
+// readers.
 //
 // Threads: one. Errors: violations() after run(). Lifetime: one run each.
 #pragma once
@@ -28,13 +29,13 @@ struct WorldSpec {
   std::vector<storage::ByteRange> pads;
   std::vector<PeerSpec> peers;
   std::vector<ReaderSpec> readers;
-  double line_rate = 0;           // bytes per second of the access line; 0: no limit
-  std::optional<DiskSpec> disk;   // empty: memory only
+  double line_rate = 0;          // bytes per second of the access line; 0: no limit
+  std::optional<DiskSpec> disk;  // empty: memory only
   std::size_t pool_blocks = 4096;
-  Duration warm_up{};             // mounted for this long before the readers start
-  Duration horizon = 120s;        // readers that are not done by then have failed
-  Duration read_bound = 60s;      // each read ends within
-  Duration quiet = 5s;            // run on after the last reader: nothing may be requested
+  Duration warm_up{};         // mounted for this long before the readers start
+  Duration horizon = 120s;    // readers that are not done by then have failed
+  Duration read_bound = 60s;  // each read ends within
+  Duration quiet = 5s;        // run on after the last reader: nothing may be requested
   bool ask_oracle = false;
 };
 
@@ -45,6 +46,7 @@ class World {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
   void run();
+  void follow(std::uint32_t piece) { ledger_.follow(piece); }
 
   [[nodiscard]] const WorldSpec& spec() const { return spec_; }
   [[nodiscard]] const std::vector<std::string>& violations() const { return ledger_.violations(); }
@@ -53,16 +55,20 @@ class World {
   [[nodiscard]] const std::vector<std::unique_ptr<SimPeer>>& peers() const { return peers_; }
   [[nodiscard]] const net::SwarmStatus& status() const { return status_; }  // at the end of the run
   [[nodiscard]] std::uint64_t trace() const { return ledger_.trace(); }
-  [[nodiscard]] Duration took() const { return took_; }  // from the first reader's start to the last one's end
+  [[nodiscard]] Duration took() const {
+    return took_;
+  }  // from the first reader's start to the last one's end
   [[nodiscard]] Duration lived() const { return loop_.elapsed(); }
   [[nodiscard]] const std::vector<std::string>& log() const { return log_; }
-  // Least time for the blocks of `range` that are missing, over the links to peers that serve honestly.
+  // Least time for the blocks of `range` that are missing, over the links to peers that serve
+  // honestly.
   [[nodiscard]] Duration oracle(storage::ByteRange range) const;
 
  private:
   [[nodiscard]] static Endpoint endpoint_of(std::size_t peer);
   void add_peers();
   void read_all();
+  void rest();
   void check_reads();
   [[nodiscard]] std::string what_is_missing(storage::ByteRange range) const;
   void shut_down();

@@ -579,7 +579,7 @@ TEST_F(AnnouncerTest, SaysStoppedWhereItWasHeardAndNowhereElse) {
   ASSERT_EQ(asked.size(), 3u);
   EXPECT_TRUE(asked[2].url.starts_with("http://good/"));
   EXPECT_EQ(event(2), "stopped");
-  EXPECT_EQ(asked[2].deadline, 1s);
+  EXPECT_EQ(asked[2].deadline, kStopDeadline);
   run_task(context, announcer->stop());
   EXPECT_EQ(asked.size(), 3u) << "said it twice";
   EXPECT_FALSE(clock.earliest_timer()) << "a loop goes on";
@@ -595,7 +595,7 @@ TEST_F(AnnouncerTest, StopsWithinASecondWhenNobodyListens) {
   EXPECT_FALSE(stopped);
   while (!stopped && clock.advance_to_next()) settle();
   EXPECT_TRUE(stopped);
-  EXPECT_EQ(clock.now() - from, 1s);
+  EXPECT_EQ(clock.now() - from, kStopDeadline);
 }
 
 // ---- The whole way, over a socket

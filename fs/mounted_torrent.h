@@ -1,0 +1,22 @@
+// The program at work: the engine of one torrent, its mount, and how both start and end.
+//
+// Threads:  becomes the engine thread, and starts the workers. Nothing else may have threads yet.
+// Memory:   that of the parts. Errors: a Complaint, told through the StartReport.
+// Lifetime: everything lives inside run_mounted().
+#pragma once
+#include <string>
+
+#include "fs/background.h"
+#include "fs/options.h"
+#include "fs/torrent_file.h"
+
+namespace swarmfs::fs {
+
+// Mounts, and serves until the mount is gone: unmounted by somebody, or after SIGINT or SIGTERM. A
+// second signal, or a shutdown that takes too long, ends the process at once. Returns the exit
+// code. `mountpoint` and `cache_root`: absolute and checked.
+[[nodiscard]] int run_mounted(const Options& options, TorrentFile torrent,
+                              const std::string& mountpoint, const std::string& cache_root,
+                              StartReport report);
+
+}  // namespace swarmfs::fs

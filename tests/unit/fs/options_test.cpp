@@ -1,0 +1,204 @@
+#include "fs/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace swarmfs::fs {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using Words = std::vector<std::string>;
+
+OrComplaint<Options> parse(const Words& words) {
+  std::vector<const char*> argv{"swarmfs"};
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  return parse_options(static_cast<int>(argv.size()), argv.data());
+}
+
+struct Accepted {
+  Words words;
+  std::function<bool(const Options&)> holds;
+};
+
+Words mounting(Words options) {
+  options.insert(options.end(), {"a.torrent", "/mnt"});
+  return options;
+}
+
+TEST(OptionsTest, EveryOptionDoesWhatItSays) {
+  const std::vector<Accepted> table{
+      {{}, [](const Options& o) { return o.action == Options::Action::mount; }},
+      {{}, [](const Options& o) { return o.torrent == "a.torrent" && o.mountpoint == "/mnt"; }},
+      {{}, [](const Options& o) { return !o.foreground && !o.debug && !o.allow_local; }},
+      {{}, [](const Options& o) { return o.port == kDefaultPort && !o.cache_dir; }},
+      {{}, [](const Options& o) { return o.log_level == LogLevel::info && !o.soft_timeout; }},
+      {{"-f"}, [](const Options& o) { return o.foreground && !o.debug; }},
+      {{"--foreground"}, [](const Options& o) { return o.foreground; }},
+      {{"-d"}, [](const Options& o) { return o.debug && o.foreground; }},
+      {{"-d"}, [](const Options& o) { return o.log_level == LogLevel::debug; }},
+      {{"--cache-dir", "c"}, [](const Options& o) { return o.cache_dir == "c"; }},
+      {{"--cache-dir=a b,c"}, [](const Options& o) { return o.cache_dir == "a b,c"; }},
+      {{"--port", "1"}, [](const Options& o) { return o.port == 1; }},
+      {{"--port", "1", "--port=65535"}, [](const Options& o) { return o.port == 65535; }},
+      {{"--allow-local"}, [](const Options& o) { return o.allow_local; }},
+      {{"--log-level", "error"}, [](const Options& o) { return o.log_level == LogLevel::error; }},
+      {{"-o", "cache_dir=/x"}, [](const Options& o) { return o.cache_dir == "/x"; }},
+      {{"-ocache-dir=/x\\,y"}, [](const Options& o) { return o.cache_dir == "/x,y"; }},
+      {{"-o", "port=7,allow_local"}, [](const Options& o) { return o.port == 7 && o.allow_local; }},
+      {{"-o", "foreground,log_level=error"}, [](const Options& o) { return o.foreground; }},
+      {{"-o", "debug"}, [](const Options& o) { return o.debug; }},
+      {{"-o", "soft,timeo=5"}, [](const Options& o) { return o.soft_timeout->count() == 5; }},
+      {{"-o", "timeo=5", "-o", "soft"},
+       [](const Options& o) { return o.soft_timeout->count() == 5; }},
+      {{"-o", "soft"}, [](const Options& o) { return o.soft_timeout == kDefaultSoftTimeout; }},
+      {{"-o", "soft,hard"}, [](const Options& o) { return !o.soft_timeout; }},
+      {{"-o", "allow_other"}, [](const Options& o) { return o.allow_other; }},
+      {{"-o", "fsname=x\\,y"}, [](const Options& o) { return o.fsname == "x,y"; }},
+  };
+  for (std::size_t row = 0; row < table.size(); ++row) {
+    const OrComplaint<Options> options = parse(mounting(table[row].words));
+    ASSERT_TRUE(options) << "row " << row << ": " << options.error().line;
+    EXPECT_TRUE(table[row].holds(*options)) << "row " << row;
+  }
+}
+
+TEST(OptionsTest, TheFirstWordsMayComeBeforeTheOptionsAsMountWritesThem) {
+  const auto options = parse({"a.torrent", "/mnt", "-o", "rw,_netdev,x-systemd.automount,port=9"});
+  ASSERT_TRUE(options) << options.error().line;
+  EXPECT_EQ(options->torrent, "a.torrent");
+  EXPECT_EQ(options->mountpoint, "/mnt");
+  EXPECT_EQ(options->port, 9);
+  EXPECT_THAT(options->kernel_options, IsEmpty());
+}
+
+TEST(OptionsTest, WhatFstabAndMountAddIsStripped) {
+  const auto options = parse(mounting(
+      {"-o",
+       "_netdev,nofail,noauto,auto,user,users,x-systemd.automount,X-a=b,defaults,comment=c,"
+       "relatime",
+       "-o", "rw,suid,dev,ro,nosuid,nodev,noatime,lazytime,user=me,default_permissions,,"}));
+  ASSERT_TRUE(options) << options.error().line;
+  EXPECT_THAT(options->kernel_options, IsEmpty());
+}
+
+TEST(OptionsTest, WhatTheKernelKnowsIsHandedOn) {
+  const auto options = parse(mounting({"-o", "noexec,nofail,context=\"a:b\""}));
+  ASSERT_TRUE(options) << options.error().line;
+  EXPECT_THAT(options->kernel_options, ElementsAre("noexec", "context=\"a:b\""));
+}
+
+TEST(OptionsTest, PeersAddUpWhereverTheyStand) {
+  const auto options = parse(mounting({"--peer", "192.0.2.7:1", "-o", "peer=seed.example:2",
+                                       "--peer=[2001:db8::1]:65535", "-o", "peer=[::1]:4"}));
+  ASSERT_TRUE(options) << options.error().line;
+  EXPECT_THAT(options->peers, testing::UnorderedElementsAre(
+                                  net::PeerName{"192.0.2.7", 1}, net::PeerName{"seed.example", 2},
+                                  net::PeerName{"2001:db8::1", 65535}, net::PeerName{"::1", 4}));
+}
+
+TEST(OptionsTest, APeerTakesOneWordAndLeavesTheRest) {
+  const auto options = parse({"--peer", "a:1", "a.torrent", "/mnt"});
+  ASSERT_TRUE(options) << options.error().line;
+  EXPECT_EQ(options->torrent, "a.torrent");
+}
+
+TEST(OptionsTest, HelpAndVersionNeedNothingElse) {
+  for (const char* word : {"-h", "--help"}) {
+    EXPECT_EQ(parse({word})->action, Options::Action::help) << word;
+  }
+  for (const char* word : {"-V", "--version"}) {
+    EXPECT_EQ(parse({word})->action, Options::Action::version) << word;
+  }
+}
+
+TEST(OptionsTest, CheckTakesOneFile) {
+  const auto options = parse({"--check", "b.torrent"});
+  ASSERT_TRUE(options) << options.error().line;
+  EXPECT_EQ(options->action, Options::Action::check);
+  EXPECT_EQ(options->torrent, "b.torrent");
+}
+
+TEST(OptionsTest, AfterTwoDashesEverythingIsAName) {
+  const auto options = parse({"-f", "--", "-x.torrent", "-m"});
+  ASSERT_TRUE(options) << options.error().line;
+  EXPECT_EQ(options->torrent, "-x.torrent");
+  EXPECT_EQ(options->mountpoint, "-m");
+}
+
+struct Refused {
+  Words words;
+  std::string named;  // what the complaint must name
+};
+
+TEST(OptionsTest, EveryMistakeIsOneLineThatNamesItAndExitCodeTwo) {
+  const std::vector<Refused> table{
+      {{}, "what to mount"},
+      {{"a.torrent"}, "a.torrent"},
+      {{"a.torrent", "/mnt", "third"}, "third"},
+      {{"", "/mnt"}, "empty"},
+      {{"--check", "b.torrent", "/mnt"}, "/mnt"},
+      {{"--check"}, "--check"},
+      {mounting({"--nope"}), "--nope"},
+      {mounting({"-x"}), "-x"},
+      {mounting({"--nope=\n\x1b[2J"}), "\\x0a\\x1b[2J"},
+      {mounting({"-o", "nope"}), "-o nope"},
+      {mounting({"-o", "nope=3,ro"}), "-o nope=3"},
+      {mounting({"-o", "f"}), "-o f"},
+      {mounting({"-o", "help"}), "-o help"},
+      {mounting({"-o", "check=b.torrent"}), "-o check"},
+      {mounting({"-o", "auto_unmount"}), "auto_unmount"},
+      {mounting({"-o", "allow_root"}), "allow_other"},
+      {mounting({"-o", "nonempty"}), "empty directory"},
+      {mounting({"-o", "subtype=x"}), "subtype"},
+      {mounting({"-o", "timeo=5"}), "soft"},
+      {mounting({"-o", "soft,timeo=0"}), "timeo=0"},
+      {mounting({"-o", "soft,timeo=1.5"}), "timeo=1.5"},
+      {mounting({"-o", "soft,timeo=99999999999999999999"}), "timeo"},
+      {mounting({"-o", "allow_local=maybe"}), "allow_local"},
+      {mounting({"-o", "cache_dir"}), "cache_dir"},
+      {mounting({"--port", "0"}), "--port 0"},
+      {mounting({"--port", "65536"}), "--port 65536"},
+      {mounting({"--port", "-1"}), "-1"},
+      {mounting({"--port", "1x"}), "--port 1x"},
+      {mounting({"-o", "port="}), "port"},
+      {mounting({"--log-level", "loud"}), "--log-level loud"},
+      {mounting({"--peer", "192.0.2.7"}), "--peer 192.0.2.7"},
+      {mounting({"--peer", "192.0.2.7:0"}), "--peer 192.0.2.7:0"},
+      {mounting({"--peer", ":6881"}), "--peer :6881"},
+      {mounting({"--peer", "::1:6881"}), "[2001:db8::1]:6881"},
+      {mounting({"--peer", "[::1:6881"}), "--peer [::1:6881"},
+      {mounting({"--peer", "[seed.example]:6881"}), "--peer [seed.example]"},
+      {mounting({"--peer", "http://seed.example:80"}), "--peer http://"},
+      {mounting({"--peer", "a b:80"}), "--peer a b:80"},
+  };
+  for (std::size_t row = 0; row < table.size(); ++row) {
+    const OrComplaint<Options> options = parse(table[row].words);
+    ASSERT_FALSE(options) << "row " << row << " (" << table[row].named << ") was accepted";
+    EXPECT_EQ(options.error().exit_code, kExitUsage) << "row " << row;
+    EXPECT_THAT(options.error().line, HasSubstr(table[row].named)) << "row " << row;
+    EXPECT_THAT(options.error().line, Not(HasSubstr("\n"))) << "row " << row;
+  }
+}
+
+TEST(OptionsTest, TheHelpNamesEveryOption) {
+  const std::string help = help_text();
+  for (const char* name : {"-f", "-d", "-o", "-h", "-V", "--peer", "--cache-dir", "--port",
+                           "--allow-local", "--log-level", "--check", "allow_other", "timeo"}) {
+    EXPECT_THAT(help, HasSubstr(name));
+  }
+}
+
+TEST(MountOptionsTest, CommasSeparateUnlessEscaped) {
+  EXPECT_THAT(split_mount_options("a,b=c,,d\\,e,f\\\\,"), ElementsAre("a", "b=c", "d,e", "f\\"));
+  EXPECT_THAT(split_mount_options(""), IsEmpty());
+}
+
+}  // namespace
+}  // namespace swarmfs::fs
