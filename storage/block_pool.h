@@ -2,9 +2,9 @@
 // and never copied.
 //
 // Threads: engine thread takes and gives back; a worker may read a block that someone else keeps
-// alive. Memory: at most `capacity` blocks, allocated as they are first needed and kept. Errors:
-// acquire() is empty when the pool is: stop reading from the network. Lifetime: must outlive its
-// blocks.
+// alive. Memory: at most `capacity` blocks, allocated 1 MiB at a time as they are first needed, and
+// kept. Errors: acquire() is empty when the pool is: stop reading from the network. Lifetime: must
+// outlive its blocks.
 #pragma once
 #include <cstddef>
 #include <cstdint>

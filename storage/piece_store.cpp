@@ -102,12 +102,14 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
     if (b.is_kept) kept.splice(kept.end(), kept, b.kept);
   }
 
+  class Waiting;
   struct Assembly;
   void append_memory(const std::shared_ptr<Buffered>& b, ByteRange part, Assembly& out) const;
   std::optional<PieceIndex> first_absent(ByteRange range);
   Assembly assemble(ByteRange range);
   Task<bool> fill(ByteRange part, std::span<std::byte> into);
   void on_unreadable(PieceIndex p, error_code why);
+  void lose_stored();
 
   Parts parts;
   std::vector<PieceState> states;
@@ -124,6 +126,26 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   bool closed = false;
   bool write_failed = false;
   std::size_t unwritten_blocks = 0;
+};
+
+// A place among a piece's readers. The last one to leave takes the list away: a read may be
+// cancelled.
+class PieceStore::State::Waiting {
+ public:
+  Waiting(State& state, PieceIndex piece) : state_(state), piece_(piece) {}
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+  ~Waiting() {
+    const auto found = state_.waiting.find(piece_);
+    if (found != state_.waiting.end() && found->second.size() == 0) state_.waiting.erase(found);
+  }
+  [[nodiscard]] WaitList& list() const {
+    return state_.waiting.try_emplace(piece_, state_.parts.executor).first->second;
+  }
+
+ private:
+  State& state_;
+  PieceIndex piece_;
 };
 
 struct PieceStore::State::Assembly {
@@ -340,7 +362,22 @@ void PieceStore::State::on_unreadable(PieceIndex p, error_code why) {
   if (state(p) != PieceState::stored || memory.contains(p)) return;
   if (parts.warn)
     parts.warn("cannot read back from the cache (" + why.message() + "); fetching the piece again");
+  if (why == StorageErrc::short_read) return lose_stored();
   lose(p);
+}
+
+// Somebody cut the file short. The next piece written would make it long again, and what was cut
+// off would read as zeros: nothing in it is what was verified.
+void PieceStore::State::lose_stored() {
+  for (std::optional<PieceIndex> p = parts.layout.first_piece(); p; p = parts.layout.next(*p)) {
+    if (state(*p) != PieceState::stored) continue;
+    const auto found = memory.find(*p);
+    if (found != memory.end()) {
+      kept.erase(found->second->kept);
+      memory.erase(found);
+    }
+    lose(*p);
+  }
 }
 
 PieceStore::PieceStore(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {
@@ -449,8 +486,8 @@ Task<Result<ReadView>> PieceStore::read(ByteRange range) {
     // meanwhile.
     if (const std::optional<PieceIndex> absent = s->first_absent(range)) {
       if (s->closed) co_return StorageErrc::closed;
-      WaitList& list = s->waiting.try_emplace(*absent, s->parts.executor).first->second;
-      co_await list.wait();
+      const State::Waiting turn(*s, *absent);
+      co_await turn.list().wait();
       continue;
     }
     State::Assembly out = s->assemble(range);
@@ -496,6 +533,10 @@ Task<void> PieceStore::stop() {
   close();
   const std::shared_ptr<State> s = state_;
   co_await s->tasks.join();
+  // What could not be written goes with the memory: the file has a hole there.
+  for (const auto& [piece, buffered] : s->memory)
+    if (s->state(piece) != State::PieceState::stored)
+      s->set_state(piece, State::PieceState::missing);
   s->kept.clear();
   s->memory.clear();
 }

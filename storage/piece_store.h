@@ -3,11 +3,14 @@
 //
 // Threads:  engine thread only; hashing and disk run on the WorkerPool and resume here.
 // Memory:   every byte not yet on disk sits in a Block; the BlockPool is the bound. Written pieces
-// leave memory. Errors:   StorageErrc::closed after close(); the errno of the system call is
-// logged, never given to a reader: a cache
-//           that cannot be written costs caching, and a piece that cannot be read back is missing
-//           again.
-// Lifetime: must outlive its readers; close(), then co_await stop().
+//           stay until their memory is wanted, the least recently read leaves first. A read from
+//           the file takes one buffer of its size.
+// Errors:   StorageErrc::closed after close(). The error of a system call is logged, never given to
+//           a reader: a cache that cannot be written costs caching, and a piece that cannot be read
+//           back is missing again. Nobody else may write to the cache file: that it was made
+//           shorter is noticed when it is read, other changes are not.
+// Lifetime: must outlive its readers; close(), await every verify(), then co_await stop(). Each
+//           store has a BlockPool of its own.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -62,9 +65,10 @@ class PieceStore {
   // -- the network's side
   // Takes the buffer, never copies it. The first block_size(id) bytes of `block` count.
   [[nodiscard]] Put put_block(BlockId id, Block block);
-  // Requires: put_block said piece_complete. Good: the piece's readers wake. Corrupt: the piece is
-  // missing again, and the SHA-1 of each of its blocks (in block order, for blaming the peers that
-  // sent them) is put in `*block_digests` when not null.
+  // Requires: put_block said piece_complete; once, and cancelled only on the way to stop(). Good:
+  // the piece's readers wake. Corrupt: the piece is missing again, and the SHA-1 of each of its
+  // blocks (in block order, for blaming the peers that sent them) is put in `*block_digests` when
+  // not null.
   [[nodiscard]] Task<Verdict> verify(PieceIndex piece, std::vector<Sha1Digest>* block_digests);
   // SHA-1 of each block of a piece that is verified and still in memory (empty otherwise): what the
   // truth was.
@@ -73,23 +77,25 @@ class PieceStore {
   void forget(PieceIndex piece);
   [[nodiscard]] bool has_block(BlockId id) const;  // received (or padding), verified or not
   [[nodiscard]] const Bitfield& verified() const;
-  // Called with a piece that had been verified and is missing again (its cached bytes could not be
-  // read back).
+  // Called with a piece that had been verified and is missing again: its bytes could not be read
+  // back, or could not be written and their memory was wanted.
   void on_lost(std::function<void(PieceIndex)> callback);
 
-  // -- the readers' side
+  // -- the readers' side: ranges lie within the torrent
   // At once or not at all: all of `range` verified and in memory or readable without blocking.
   [[nodiscard]] std::optional<ReadView> try_read(ByteRange range);
   // Waits until all of `range` is verified. Cancellable.
   [[nodiscard]] Task<Result<ReadView>> read(ByteRange range);
-  // Bytes of `range` that are verified.
+  // Bytes of `range` that are verified. A piece of nothing but padding counts from its first read.
   [[nodiscard]] std::uint64_t verified_bytes(ByteRange range) const;
 
   // Blocks of verified pieces that are not written yet: memory that cannot be taken back.
   [[nodiscard]] std::size_t unwritten_blocks() const;
   [[nodiscard]] const Layout& layout() const;
   void close();  // every waiting and future read that would wait gets StorageErrc::closed
-  [[nodiscard]] Task<void> stop();  // finishes writes and hashing in flight
+  // Finishes writes and hashing in flight and gives all memory back; then only what was written can
+  // be read.
+  [[nodiscard]] Task<void> stop();
 
  private:
   struct State;

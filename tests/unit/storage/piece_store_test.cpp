@@ -314,6 +314,25 @@ TEST(PieceStoreDisk, APieceThatCannotBeReadBackIsFetchedAgainForItsReader) {
   EXPECT_TRUE(rig.is_truth(other, rig.range(2)));
 }
 
+TEST(PieceStoreDisk, ACacheFileThatWasCutShortIsNeverFilledUpWithZeros) {
+  Rig rig(Sample(4 * kPiece, kPiece));
+  for (const std::uint32_t p : {0U, 1U, 3U}) EXPECT_EQ(rig.deliver(p), Verdict::good);
+  rig.squeeze();
+  EXPECT_EQ(rig.deliver(2), Verdict::good);
+  rig.disk.file.resize(10);
+  const auto reader = rig.read(rig.range(3));
+  EXPECT_FALSE(reader.done());
+  // Writing the piece again makes the file long again, with a hole where the others were.
+  EXPECT_EQ(rig.deliver(3), Verdict::good);
+  EXPECT_TRUE(rig.is_truth(reader, rig.range(3)));
+  rig.squeeze();
+  const auto all = rig.read({0, 4 * kPiece});
+  EXPECT_FALSE(all.done());
+  EXPECT_THAT(rig.lost, UnorderedElementsAre(0U, 1U, 2U, 3U));
+  for (const std::uint32_t p : {0U, 1U, 2U}) EXPECT_EQ(rig.deliver(p), Verdict::good);
+  EXPECT_TRUE(rig.is_truth(all, {0, 4 * kPiece}));
+}
+
 // -- endings
 
 TEST(PieceStoreEnd, ClosingAnswersTheReadsThatWaitAndThoseThatWould) {
@@ -340,6 +359,59 @@ TEST(PieceStoreEnd, StoppingFinishesTheWritesUnderWay) {
   rig.loop.until([&] { return stopping.done(); });
   EXPECT_EQ(rig.disk.file, rig.sample.truth);
   EXPECT_EQ(rig.pool.in_use(), 0U);
+}
+
+TEST(PieceStoreEnd, WhatWasOnlyInMemoryIsGoneWhenItStopped) {
+  for (const bool disk : {true, false}) {
+    Rig rig(Sample(2 * kPiece, kPiece), {.disk = disk});
+    rig.disk.full = true;
+    EXPECT_EQ(rig.deliver(0), Verdict::good);
+    EXPECT_EQ(rig.put(1, 0), Put::accepted);
+    rig.disk.file.resize(kPiece);  // a hole: zeros that nobody verified
+    rig.loop.run(rig.store->stop());
+    EXPECT_FALSE(rig.store->try_read(rig.range(0)));
+    EXPECT_EQ(rig.read(rig.range(0)).value().error(), StorageErrc::closed);
+  }
+}
+
+// An executor that knows how many copies of it there are.
+struct CountedExecutor {
+  EngineLoop* loop;
+  std::shared_ptr<int> copies = std::make_shared<int>();
+  template <class F>
+  void execute(F f) const {
+    asio::post(loop->executor(), std::move(f));
+  }
+  asio::execution_context& query(asio::execution::context_t) const {
+    return asio::query(loop->executor(), asio::execution::context);
+  }
+  static constexpr asio::execution::blocking_t::never_t query(asio::execution::blocking_t) {
+    return {};
+  }
+  bool operator==(const CountedExecutor&) const = default;
+};
+
+TEST(PieceStoreEnd, ACancelledReadLeavesNothingBehind) {
+  EngineLoop loop;
+  const CountedExecutor counted{&loop};
+  Sample sample(1000, 1);
+  BlockPool pool(4);
+  WorkerPool hashers(loop.executor(), 0);
+  PieceStore store({counted, sample.layout, sample.hashes, pool, hashers, nullptr, nullptr});
+  const auto idle = counted.copies.use_count();
+  for (std::uint64_t p = 0; p < 1000; ++p) {
+    auto reader = loop.start(store.read({p, 1000}));
+    auto other = loop.start(store.read({p, p + 1}));
+    loop.settle();
+    reader.cancel();
+    loop.settle();
+    EXPECT_TRUE(reader.cancelled());
+    EXPECT_FALSE(other.done()) << "not its business";
+    other.cancel();
+    loop.settle();
+  }
+  EXPECT_EQ(counted.copies.use_count(), idle) << "lists that nobody waits in";
+  loop.run(store.stop());
 }
 
 // -- properties
