@@ -106,6 +106,11 @@ class Torrent:
 
 
 # ---------------------------------------------------------------- processes and mounts
+def dying_with_us(number, command):
+    """The command, wrapped so that it gets this signal when the test's own process is killed. Its pid stays the process's."""
+    return ["setpriv", "--pdeathsig", number, *command]
+
+
 def mounts_at(path):
     """File system types mounted at `path`, the topmost last."""
     path = os.path.realpath(path)
@@ -166,7 +171,12 @@ class Mount:
         command += [*options, getattr(torrent, "file", torrent), self.path]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=case.environment(), start_new_session=True
+                dying_with_us("TERM", command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=case.environment(),
+                start_new_session=True,
             )
         case.addCleanup(self.clean_up)
         case.on_stuck(self.abort)
@@ -331,7 +341,8 @@ class Case(unittest.TestCase):
     def start(self, *command, **kw):
         """Starts another program, which does not outlive the test."""
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, **{**quiet, **kw})
+        process = subprocess.Popen(dying_with_us("KILL", command), **{**quiet, **kw})
+        process.args = command
         self.addCleanup(self._reap, process)
         return process
 

@@ -152,6 +152,32 @@ class SlowPeer(HonestPeer):
         self.served += length
 
 
+class BurstPeer(HonestPeer):
+    """Answers whatever was asked so far every `pulse` seconds, at once: what Transmission does (0.5 s)."""
+
+    def __init__(self, case, torrent, pulse=0.5, **kw):
+        self.pulse = pulse
+        super().__init__(case, torrent, **kw)
+
+    def greet(self, connection):
+        super().greet(connection)
+        self.waiting = []
+        threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def on_request(self, connection, index, begin, length):
+        self.waiting.append((index, begin, length))
+
+    def _answer(self, connection):
+        try:
+            while connection.fileno() >= 0:
+                time.sleep(self.pulse)
+                batch, self.waiting = self.waiting, []
+                for index, begin, length in batch:
+                    self.send_block(connection, index, begin, self.block(index, begin, length))
+        except OSError:
+            pass
+
+
 class RejectingPeer(HonestPeer):
     """Says it has everything and rejects every request (BEP 6)."""
 

@@ -114,6 +114,18 @@ class HarnessTest(Case):
         self.assertEqual(client.next()[0], peers.PIECE)
         self.assertGreater(time.monotonic() - started, 0.2)
 
+    def test_a_bursty_peer_answers_in_bursts(self):
+        torrent, _, client = self.client(peers.BurstPeer, pulse=0.2)
+        client.next()
+        for block in range(3):
+            client.request(1, block * 16 * KIB, 16 * KIB)
+        times = []
+        for block in range(3):
+            what, payload = client.next()
+            times.append(time.monotonic())
+            self.assertEqual((what, payload[8:]), (peers.PIECE, torrent.bytes_at(64 * KIB + block * 16 * KIB, 16 * KIB)))
+        self.assertLess(times[2] - times[0], 0.1)
+
     def test_a_watchdog_ends_a_test_that_hangs(self):
         class Hangs(HarnessTest):
             limit = 0.2

@@ -8,7 +8,7 @@ import threading
 import unittest
 
 from harness import KIB, MIB, Case, Torrent, read_all, until
-from peers import ChokingPeer, HonestPeer, MutePeer, RejectingPeer, SilentPeer, SlowPeer
+from peers import BurstPeer, ChokingPeer, HonestPeer, MutePeer, RejectingPeer, SilentPeer, SlowPeer
 from seeds import SEEDS, LibtorrentSeed
 from trackers import Opentracker, ScriptedTracker
 
@@ -261,8 +261,9 @@ class PeersComeAndGo(Case):
         until(lambda: at[0] > 3 * MIB and doomed.uploaded() > MIB, "both to be at work")
         doomed.kill()
         self.assertLess(at[0], torrent.size, "it was all read before the peer was killed: this test shows nothing")
-        thread.join(20)
-        self.assertFalse(thread.is_alive(), f"the read stands still at {at[0]}")
+        # The rest takes the other peer 3.2 s.
+        thread.join(8)
+        self.assertFalse(thread.is_alive(), f"after 8 s at 4 MiB/s the read is at {at[0]}")
         self.assertEqual((problems, at[0]), ([], torrent.size))
 
     def test_the_only_peer_goes_and_another_comes(self):
@@ -276,6 +277,20 @@ class PeersComeAndGo(Case):
         first.close()
         thread.join(20)
         self.assertEqual((problems, at[0]), ([], torrent.size))
+
+    def test_a_peer_that_answers_in_bursts_is_not_given_up(self):
+        torrent = self.one_file(2 * MIB)
+        mount = self.mount(torrent, peers=[BurstPeer(self, torrent).address])
+        file = os.open(mount.file(), os.O_RDONLY)
+        self.addCleanup(os.close, file)
+        # 16 blocks of the piece, at worst four at first, then twice as many each half second
+        self.assert_within(3.5, "the first bytes", lambda: os.pread(file, 4096, 0))
+
+    def test_a_peer_that_answers_in_bursts_is_asked_for_more_in_each(self):
+        torrent = self.one_file(8 * MIB)
+        mount = self.mount(torrent, peers=[BurstPeer(self, torrent).address])
+        # 512 blocks: 4, 8, 16, ... up to the 250 it takes at once are eight bursts
+        self.assert_within(12, "reading from a bursty peer", lambda: self.assert_same_file(mount.file(), mount.source()))
 
     def test_a_silent_peer_does_not_hold_up_a_read(self):
         torrent = self.one_file(4 * MIB)
