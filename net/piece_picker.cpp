@@ -116,6 +116,7 @@ void PiecePicker::on_reject(PeerKey key, BlockId block, TimePoint now) {
   if (known.model.choking) return;
   known.rest_until = now + kFirstRest * (1U << std::min(known.rejects, kMaxRestDoublings));
   ++known.rejects;
+  stop_relying_on(key);  // it refuses a piece that only it may serve: somebody else's turn
 }
 
 PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint now) {
@@ -345,7 +346,8 @@ void PiecePicker::assume_rates() {
 
 bool PiecePicker::anyone_proven(PieceIndex piece, TimePoint now) const {
   return std::any_of(peers_.begin(), peers_.end(), [&](const KnownPeer& p) {
-    return p.second.proven && p.second.model.allows(piece) && !p.second.model.suspect(now);
+    return p.second.proven && p.second.rest_until <= now && p.second.model.allows(piece) &&
+           !p.second.model.suspect(now);
   });
 }
 

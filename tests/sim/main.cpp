@@ -58,6 +58,7 @@ int run_seeds(const Runs& runs) {
     for (const std::string& what : outcome.violations) std::printf("  BROKEN: %s\n", what.c_str());
     std::printf("  repeat with: scripts/sim --seed %llu --verbose\n",
                 static_cast<unsigned long long>(seed));
+    std::fflush(stdout);
   }
   std::printf("%llu of %llu seeds failed\n", static_cast<unsigned long long>(failed),
               static_cast<unsigned long long>(runs.count));

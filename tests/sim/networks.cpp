@@ -212,7 +212,7 @@ const std::vector<Scenario>& scenarios() {
       {.name = "jitter-seek", .make = jitter_seek},
       {.name = "home-seq", .make = home_seq, .least_mib_per_s = 9.2, .redundant_share = 0.03},
       {.name = "far-seq", .make = far_seq, .least_mib_per_s = 8.8, .redundant_share = 0.03},
-      {.name = "long-fat", .make = long_fat, .least_mib_per_s = 7.5, .redundant_share = 0.03},
+      {.name = "long-fat", .make = long_fat, .least_mib_per_s = 7, .redundant_share = 0.03},
       {.name = "home-play", .make = home_play, .open_ms = 1600, .jump_ms = 650},
       {.name = "home-play-4k", .make = home_play_4k, .open_ms = 2400, .jump_ms = 1300},
       // The copy may not be slower than half the line because of the seeks, nor the seeks much
