@@ -136,6 +136,15 @@ void MessageReader::gather(std::size_t slot, std::size_t prefix, std::size_t byt
   take(tail_.data(), tail_.size());
 }
 
+// A predicted block that was not used, else one from the pool; empty when that is used up.
+storage::Block MessageReader::take_block() {
+  for (Slot& slot : slots_) {
+    if (slot.block) return std::move(slot.block);
+  }
+  std::optional<storage::Block> block = pool_.acquire();
+  return block ? std::move(*block) : storage::Block();
+}
+
 error_code MessageReader::parse_linear() {
   std::span<const std::byte> rest = linear_;
   while (rest.size() >= kLengthPrefixSize) {
@@ -149,9 +158,7 @@ error_code MessageReader::parse_linear() {
                     length - 9,
                     {},
                     0};
-      if (next.length <= storage::kBlockSize) {
-        if (std::optional<storage::Block> block = pool_.acquire()) next.block = std::move(*block);
-      }
+      if (next.length <= storage::kBlockSize) next.block = take_block();
       const auto data = rest.subspan(kPieceHeaderSize);
       next.filled = static_cast<std::uint32_t>(std::min<std::size_t>(data.size(), next.length));
       if (next.block) std::copy_n(data.begin(), next.filled, next.block.data());

@@ -62,6 +62,7 @@ class MessageReader {
   [[nodiscard]] error_code commit_slots(std::size_t bytes);
   [[nodiscard]] error_code parse_linear();
   void gather(std::size_t slot, std::size_t skip_header, std::size_t bytes);
+  [[nodiscard]] storage::Block take_block();
 
   storage::BlockPool& pool_;
   std::uint32_t max_message_size_;

@@ -1,7 +1,6 @@
 #include "net/peer_connection.h"
 
 #include <array>
-#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
@@ -64,7 +63,7 @@ Task<error_code> PeerConnection::read_loop(storage::BlockPool& pool, std::uint32
       co_await asio::post(executor_, asio::use_awaitable);
     }
   }
-  co_return asio::error::operation_aborted;
+  co_return why_;
 }
 
 Task<void> PeerConnection::write_loop() {
@@ -90,18 +89,19 @@ void PeerConnection::flush() {
     last_sent_ = clock_.now();
     unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(*n));
   } else if (n.error() != asio::error::would_block) {
-    close();  // read_loop reports why
+    close(n.error());  // read_loop reports it
     return;
   }
   if (unsent_.size() > kMaxUnsent) {
-    close();
+    close(NetErrc::too_large);
   } else if (!unsent_.empty()) {
     blocked_.wake_all();
   }
 }
 
-void PeerConnection::close() {
+void PeerConnection::close(error_code why) {
   if (std::exchange(closed_, true)) return;
+  why_ = why;
   stream_->close();
   blocked_.wake_all();
 }

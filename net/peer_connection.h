@@ -4,6 +4,7 @@
 // not read. Errors: the stream's, NetErrc::protocol_error, too_large. Lifetime: await read_loop()
 // and write_loop() first.
 #pragma once
+#include <boost/asio/error.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -39,17 +40,20 @@ class PeerConnection {
 
   void send(const Message& message);  // queued until flush()
   void flush();                       // one write for all that was queued
-  void close();
+  void close() { close(asio::error::operation_aborted); }
   [[nodiscard]] TimePoint last_sent() const { return last_sent_; }
   [[nodiscard]] TimePoint last_received() const { return last_received_; }
 
  private:
+  void close(error_code why);
+
   asio::any_io_executor executor_;
   Clock& clock_;
   std::unique_ptr<Stream> stream_;
   std::vector<std::byte> unsent_;
   storage::WaitList blocked_;  // write_loop waits here for something to do
   bool closed_ = false;
+  error_code why_;  // closed_ is set
   TimePoint last_sent_;
   TimePoint last_received_;
 };

@@ -1,0 +1,421 @@
+// The picker against peers with a rate, a delay and moods: what is asked of whom when time passes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "net/piece_picker.h"
+
+namespace swarmfs::net {
+namespace {
+
+using namespace std::chrono_literals;
+using storage::BlockId;
+using storage::kBlockSize;
+using storage::PieceIndex;
+using Kind = PiecePicker::Order::Kind;
+using Arrival = PiecePicker::Arrival;
+
+// A swarm in virtual time. Peers answer in order at their rate; a cancelled block is rejected
+// unless it is on its way.
+class World {
+ public:
+  struct Far {
+    double rate;
+    Duration round_trip;
+    TimePoint free_at{};
+    TimePoint stalled_until{};  // nothing leaves it before
+    struct Answer {
+      TimePoint at;
+      BlockId block;
+    };
+    std::deque<Answer> answers, rejects;
+    std::uint64_t delivered = 0;
+  };
+
+  World(std::uint32_t pieces, std::uint32_t blocks_per_piece, std::size_t budget = 100'000)
+      : layout(std::uint64_t{pieces} * blocks_per_piece * kBlockSize,
+               blocks_per_piece * kBlockSize),
+        picker(layout, budget) {}
+
+  PeerKey seed(double rate, Duration round_trip) {
+    const PeerKey key = next_key_++;
+    picker.add_peer(key, round_trip, true);
+    picker.limit_requests(key, 500);
+    picker.on_have_all(key);
+    picker.on_unchoke(key);
+    peers[key] = {rate, round_trip, {}, {}, {}, {}, 0};
+    return key;
+  }
+  WishKey want(std::uint32_t first, std::uint32_t last, Urgency urgency = Urgency::now,
+               double pace = 0) {
+    return picker.want(
+        {{layout.range(*layout.piece_at(first)).begin, layout.range(*layout.piece_at(last)).end},
+         urgency,
+         pace},
+        now);
+  }
+  [[nodiscard]] bool has(std::uint32_t p) const { return verified.contains(p); }
+  // From now on `key` sends nothing until `until`; what is on the wire still comes.
+  void stall(PeerKey key, TimePoint until) {
+    Far& far = peers.at(key);
+    far.stalled_until = until;
+    Duration late{};
+    for (Far::Answer& answer : far.answers) {
+      if (answer.at <= now + far.round_trip / 2) continue;
+      if (late == Duration::zero()) late = std::max(late, until + far.round_trip / 2 - answer.at);
+      answer.at += late;
+    }
+    far.free_at = std::max(far.free_at + late, until);
+  }
+  void run_for(Duration time) {
+    run_until([] { return false; }, time);
+  }
+  bool run_until(const std::function<bool()>& done, Duration limit) {
+    const TimePoint end = now + limit;
+    while (true) {
+      decide();
+      if (done()) return true;
+      std::optional<TimePoint> next = picker.next_wake(now);
+      for (auto& [key, far] : peers) {
+        for (const auto* queue : {&far.answers, &far.rejects}) {
+          if (queue->empty()) continue;
+          next = next ? std::min(*next, queue->front().at) : queue->front().at;
+        }
+      }
+      if (!next || *next > end) break;
+      now = std::max(now, *next);
+      answer();
+    }
+    now = end;
+    answer();
+    decide();
+    return done();
+  }
+
+  storage::Layout layout;
+  PiecePicker picker;
+  TimePoint now{1h};
+  std::map<PeerKey, Far> peers;
+  std::set<std::uint32_t> verified;
+  std::uint64_t requested = 0, wasted = 0, unrequested = 0;  // blocks
+  std::map<std::uint32_t, TimePoint> first_asked;            // piece
+  std::map<std::uint32_t, std::set<PeerKey>> asked_of;       // piece
+  std::uint64_t cancels = 0;
+
+ private:
+  void decide() {
+    const auto orders = picker.schedule(now);
+    for (const auto& order : orders) {
+      if (order.kind == Kind::forget) {
+        received_.erase(order.block.piece.value());
+        continue;
+      }
+      Far& far = peers.at(order.peer);
+      if (order.kind == Kind::request) {
+        ++requested;
+        first_asked.try_emplace(order.block.piece.value(), now);
+        asked_of[order.block.piece.value()].insert(order.peer);
+        const std::chrono::duration<double> service(layout.block_size(order.block) / far.rate);
+        far.free_at = std::max({far.free_at, now + far.round_trip / 2, far.stalled_until}) +
+                      std::chrono::duration_cast<Duration>(service);
+        far.answers.push_back({far.free_at + far.round_trip / 2, order.block});
+        continue;
+      }
+      ++cancels;
+      on_cancel(far, order.block);
+    }
+  }
+  // What has not begun to leave is taken out of the queue and rejected.
+  void on_cancel(Far& far, BlockId id) {
+    const auto service = std::chrono::duration_cast<Duration>(
+        std::chrono::duration<double>(layout.block_size(id) / far.rate));
+    const auto found = std::find_if(far.answers.begin(), far.answers.end(),
+                                    [&](const Far::Answer& a) { return a.block == id; });
+    if (found == far.answers.end() ||
+        found->at - far.round_trip / 2 - service <= now + far.round_trip / 2)
+      return;
+    for (auto later = far.answers.erase(found); later != far.answers.end(); ++later)
+      later->at -= service;
+    far.free_at -= service;
+    far.rejects.push_back({now + far.round_trip, id});
+  }
+  void answer() {
+    for (auto& [key, far] : peers) {
+      for (; !far.rejects.empty() && far.rejects.front().at <= now; far.rejects.pop_front())
+        picker.on_reject(key, far.rejects.front().block, now);
+      while (!far.answers.empty() && far.answers.front().at <= now) {
+        const BlockId id = far.answers.front().block;
+        far.answers.pop_front();
+        arrive(key, far, id);
+      }
+    }
+  }
+  void arrive(PeerKey key, Far& far, BlockId id) {
+    far.delivered += layout.block_size(id);
+    switch (picker.on_block(key, id, now)) {
+      case Arrival::wanted: {
+        auto& blocks = received_[id.piece.value()];
+        EXPECT_TRUE(blocks.insert(id.block).second) << "wanted twice";
+        if (blocks.size() < layout.block_count(id.piece)) return;
+        picker.on_piece_verified(id.piece);
+        EXPECT_TRUE(verified.insert(id.piece.value()).second);
+        received_.erase(id.piece.value());
+        return;
+      }
+      case Arrival::redundant:
+        ++wasted;
+        return;
+      case Arrival::unrequested:
+        ++unrequested;
+        return;
+    }
+  }
+  PeerKey next_key_ = 1;
+  std::map<std::uint32_t, std::set<std::uint32_t>> received_;
+};
+
+// Lets all peers show what they can do.
+void warm_up(World& swarm, std::uint32_t first, std::uint32_t last) {
+  const WishKey wish = swarm.want(first, last, Urgency::readahead);
+  swarm.run_for(3s);
+  swarm.picker.withdraw(wish);
+  swarm.run_for(2s);
+}
+
+// ---- placement
+
+TEST(PiecePickerLinksTest, ABlockWaitsForTheBestPeerRatherThanGoToASlowOne) {
+  World swarm(2000, 16);
+  const PeerKey fast = swarm.seed(8e6, 20ms);
+  const PeerKey slow = swarm.seed(90e3, 20ms);  // a block takes 182 ms
+  warm_up(swarm, 100, 1999);
+  ASSERT_TRUE(swarm.picker.peer(slow).measured());
+  swarm.want(1, 10);
+  const TimePoint start = swarm.now;
+  ASSERT_TRUE(swarm.run_until([&] { return swarm.has(10); }, 5s));
+  EXPECT_LT(swarm.now - start, 600ms) << "2.5 MB at 8 MB/s";
+  for (std::uint32_t p = 1; p <= 8; ++p) {
+    EXPECT_FALSE(swarm.asked_of[p].contains(slow)) << "piece " << p;
+    EXPECT_TRUE(swarm.asked_of[p].contains(fast)) << "piece " << p;
+  }
+}
+
+TEST(PiecePickerLinksTest, EqualPeersShareAPieceEqually) {
+  World swarm(1000, 64);
+  for (int i = 0; i < 4; ++i) swarm.seed(2e6, 50ms);
+  warm_up(swarm, 100, 999);
+  std::vector<std::uint64_t> before;
+  for (auto& [key, far] : swarm.peers) before.push_back(far.delivered);
+  swarm.want(1, 8);
+  ASSERT_TRUE(swarm.run_until([&] { return swarm.has(8); }, 10s));
+  for (auto& [key, far] : swarm.peers) {
+    const auto share = static_cast<double>(far.delivered - before[key - 1]);
+    EXPECT_NEAR(share, 2 * 64 * kBlockSize, 64.0 * kBlockSize) << key;
+  }
+}
+
+TEST(PiecePickerLinksTest, BlocksFarAheadGoToSlowPeers) {
+  World swarm(400, 16);
+  const PeerKey fast = swarm.seed(8e6, 20ms);
+  const PeerKey slow = swarm.seed(150e3, 20ms);
+  warm_up(swarm, 100, 399);
+  swarm.want(1, 40, Urgency::readahead, 1e6);  // a piece every 262 ms
+  swarm.run_for(1ms);
+  EXPECT_TRUE(swarm.asked_of[2].contains(fast));
+  std::uint32_t nearest_of_slow = 1000;
+  for (std::uint32_t p = 40; p >= 1; --p) {
+    if (swarm.asked_of[p].contains(slow)) nearest_of_slow = p;
+  }
+  EXPECT_LT(nearest_of_slow, 1000U) << "it has room, and is used";
+  EXPECT_GT(nearest_of_slow, 1U) << "but not for what is due next";
+}
+
+TEST(PiecePickerLinksTest, NobodyIdlesWhileSomethingIsWanted) {
+  World swarm(4000, 16);
+  for (const double rate : {200e3, 1e6, 3e6}) swarm.seed(rate, 80ms);
+  swarm.want(0, 3999, Urgency::readahead);
+  swarm.run_for(5s);
+  std::map<PeerKey, std::uint64_t> before;
+  for (auto& [key, far] : swarm.peers) before[key] = far.delivered;
+  swarm.run_for(5s);
+  for (auto& [key, far] : swarm.peers) {
+    EXPECT_GE(static_cast<double>(far.delivered - before[key]), 0.9 * 5 * far.rate) << key;
+  }
+  EXPECT_EQ(swarm.wasted + swarm.unrequested, 0U);
+}
+
+// ---- a blocked reader
+
+TEST(PiecePickerLinksTest, ALateBlockIsAskedASecondTimeAndTheLoserIsCancelled) {
+  World swarm(400, 4);
+  for (int i = 0; i < 2; ++i) swarm.seed(1e6, 50ms);
+  warm_up(swarm, 100, 399);
+  swarm.want(1, 1);
+  swarm.run_for(1ms);
+  ASSERT_EQ(swarm.asked_of[1].size(), 2U);
+  swarm.stall(1, swarm.now + 10s);
+  const TimePoint start = swarm.now;
+  const auto cancels = swarm.cancels;
+  ASSERT_TRUE(swarm.run_until([&] { return swarm.has(1); }, 10s));
+  EXPECT_LT(swarm.now - start, 1s);
+  swarm.run_for(1ms);
+  EXPECT_GE(swarm.cancels - cancels, 2U) << "the stalled peer is told to forget them";
+}
+
+TEST(PiecePickerLinksTest, SecondCopiesStayWithinTheirBudget) {
+  World swarm(4000, 16);
+  for (int i = 0; i < 8; ++i) swarm.seed(1e6, 50ms);
+  warm_up(swarm, 3000, 3999);
+  const auto asked = swarm.requested, cancelled = swarm.cancels;
+  swarm.want(0, 999);
+  for (int i = 0; i < 60; ++i) {  // each second another peer stalls for 600 ms
+    swarm.stall(static_cast<PeerKey>(1 + i % 8), swarm.now + 600ms);
+    swarm.run_for(1s);
+  }
+  const double received = static_cast<double>(swarm.verified.size()) * 16;
+  const auto copies = static_cast<double>(swarm.requested - asked) - received;
+  EXPECT_GT(swarm.cancels - cancelled, 0U) << "there was something to hedge";
+  EXPECT_LE(copies, 64 + 0.1 * received + 500) << "and what is still on its way";
+  EXPECT_LE(static_cast<double>(swarm.wasted), 0.1 * received);
+}
+
+TEST(PiecePickerLinksTest, AnAbandonedQueueDelaysASeekByNoMoreThanItsLength) {
+  World swarm(4000, 64);
+  for (int i = 0; i < 4; ++i) swarm.seed(1e6, 50ms);
+  warm_up(swarm, 3000, 3999);
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    const WishKey wish = swarm.want(i * 100, i * 100 + 50);
+    swarm.run_for(100ms);
+    swarm.picker.withdraw(wish);
+  }
+  swarm.want(2500, 2500);
+  const TimePoint start = swarm.now;
+  ASSERT_TRUE(swarm.run_until([&] { return swarm.has(2500); }, 10s));
+  EXPECT_LT(swarm.now - start, 1s) << "1 MiB at 4 MB/s, after what was on its way";
+}
+
+// ---- anything may happen
+
+RC_GTEST_PROP(PiecePickerProperty, WhateverHappensWishesComeTrueInTheEnd, ()) {
+  constexpr std::uint32_t kPieces = 12, kBlocks = 3;
+  const auto budget = *rc::gen::element<std::size_t>(1, 4, 7, 100);
+  const storage::Layout layout(std::uint64_t{kPieces} * kBlocks * kBlockSize - 1000,
+                               kBlocks * kBlockSize);
+  PiecePicker picker(layout, budget);
+  TimePoint now{1h};
+  PeerKey next_key = 1;
+  std::set<PeerKey> peers;
+  std::map<PeerKey, std::vector<BlockId>> asked;  // as the peer sees it
+  std::map<PieceIndex, std::set<std::uint32_t>> received;
+  std::set<PieceIndex> good;
+  std::vector<WishKey> wishes;
+  const auto take = [&](PeerKey key) {
+    auto& queue = asked[key];
+    const auto at = *rc::gen::inRange<std::size_t>(0, queue.size());
+    const BlockId id = queue[at];
+    queue.erase(queue.begin() + static_cast<std::ptrdiff_t>(at));
+    return id;
+  };
+  const auto add_peer = [&] {
+    const PeerKey key = next_key++;
+    picker.add_peer(key, Duration(*rc::gen::inRange(1, 200'000)), *rc::gen::arbitrary<bool>());
+    picker.on_have_all(key);
+    picker.on_unchoke(key);
+    peers.insert(key);
+  };
+  const auto decide = [&] {
+    for (const auto& order : picker.schedule(now)) {
+      if (order.kind == Kind::forget) {
+        RC_ASSERT(!good.contains(order.block.piece));
+        received.erase(order.block.piece);
+      } else if (order.kind == Kind::request) {
+        const Peer& peer = picker.peer(order.peer);
+        RC_ASSERT(peers.contains(order.peer));
+        RC_ASSERT(peer.allows(order.block.piece));
+        RC_ASSERT(!good.contains(order.block.piece));
+        RC_ASSERT(!received[order.block.piece].contains(order.block.block));
+        RC_ASSERT(order.block.block < layout.block_count(order.block.piece));
+        RC_ASSERT(peer.requests().size() <= kMaxRequests);
+        asked[order.peer].push_back(order.block);
+      } else {
+        RC_ASSERT(peers.contains(order.peer));
+      }
+    }
+    std::map<BlockId, std::set<PeerKey>> copies;
+    for (const PeerKey key : peers) {
+      for (const auto& r : picker.peer(key).requests()) {
+        if (r.cancelled) continue;
+        RC_ASSERT(copies[r.block].insert(key).second);  // once a peer
+      }
+    }
+    for (const auto& [id, keys] : copies) RC_ASSERT(keys.size() <= 3U);
+    RC_ASSERT(picker.open_blocks() <= std::max<std::size_t>(budget, kBlocks));
+  };
+  const auto arrive = [&](PeerKey key, BlockId id, bool corrupt) {
+    if (picker.on_block(key, id, now) != Arrival::wanted) return;
+    RC_ASSERT(received[id.piece].insert(id.block).second);
+    if (received[id.piece].size() < layout.block_count(id.piece)) return;
+    received.erase(id.piece);
+    if (corrupt) return picker.on_piece_corrupt(id.piece);
+    picker.on_piece_verified(id.piece);
+    good.insert(id.piece);
+  };
+  const int steps = *rc::gen::inRange(1, 150);
+  for (int i = 0; i < steps; ++i) {
+    now += Duration(*rc::gen::element(0, 1000, 30'000, 1'000'000));
+    decide();
+    if (peers.size() < 2) add_peer();
+    const PeerKey key = *rc::gen::elementOf(std::vector<PeerKey>(peers.begin(), peers.end()));
+    const PieceIndex piece = *layout.piece_at(*rc::gen::inRange(0U, kPieces));
+    const int what = *rc::gen::inRange(0, 24);
+    if (what < 12) {
+      if (!asked[key].empty()) arrive(key, take(key), *rc::gen::inRange(0, 8) == 0);
+    } else if (what < 16) {
+      const auto urgency = *rc::gen::element(Urgency::now, Urgency::readahead);
+      const std::uint64_t begin = *rc::gen::inRange<std::uint64_t>(0, layout.total_size());
+      const std::uint64_t end = *rc::gen::inRange<std::uint64_t>(begin, layout.total_size() + 1);
+      wishes.push_back(picker.want({{begin, end}, urgency, 1e5}, now));
+    } else if (what < 18 && !wishes.empty()) {
+      picker.withdraw(wishes.back());
+      wishes.pop_back();
+    } else if (what == 18) {
+      if (!asked[key].empty()) picker.on_reject(key, take(key), now);
+    } else if (what == 19) {
+      picker.on_choke(key);
+      if (!picker.peer(key).fast()) asked[key].clear();
+    } else if (what == 20) {
+      picker.on_unchoke(key);
+    } else if (what == 21) {
+      picker.remove_peer(key);
+      peers.erase(key);
+      asked.erase(key);
+    } else if (what == 22) {
+      if (good.erase(piece) > 0) picker.on_piece_lost(piece);
+    } else {
+      picker.on_allowed_fast(key, piece);
+    }
+  }
+  // Now the world is good: an honest new peer, and all answer at once.
+  for (const PeerKey key : peers) picker.on_unchoke(key);
+  add_peer();
+  picker.want({{0, layout.total_size()}}, now);
+  for (int turn = 0; good.size() < kPieces && turn < 5000; ++turn) {
+    decide();
+    for (const PeerKey key : peers) {
+      while (!asked[key].empty()) arrive(key, take(key), false);
+    }
+    now += 100ms;
+  }
+  RC_ASSERT(good.size() == kPieces);
+  RC_ASSERT(picker.open_blocks() == 0U);
+}
+
+}  // namespace
+}  // namespace swarmfs::net
