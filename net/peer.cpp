@@ -34,10 +34,10 @@ constexpr Duration kLeastRetransmission = 200ms;
 // block.
 constexpr std::uint32_t kMinPipeline = 2;
 constexpr std::uint32_t kUnmeasuredPipeline = 4;
-// Bounds of the extra slack, how soon after running dry a request says that more was wanted, and how often it shrinks.
-constexpr Duration kFirstExtraSlack = 50ms;
-constexpr Duration kMostExtraSlack = 1s;
-constexpr Duration kDryGap = 50ms;
+// A burst: blocks within this time after a silence of at least that, bringing most (3 in 4) of what was asked.
+constexpr Duration kBurst = 30ms;
+constexpr Duration kBurstSilence = 100ms;
+// How often the depth that bursts have bought shrinks by a quarter.
 constexpr Duration kShrinkInterval = 1s;
 // Silence that no busy queue or lost packet explains: Linux's smallest retransmission time-out is
 // 200 ms, two in a row 600.
@@ -80,11 +80,6 @@ bool Peer::awaits_cancel(storage::BlockId block) const {
 
 void Peer::on_sent(storage::BlockId block, std::uint32_t bytes, TimePoint now) {
   if (live_bytes_ == 0) {
-    if (ran_dry_ && now - last_arrival_ <= kDryGap) {
-      extra_slack_ = std::clamp(2 * extra_slack_, kFirstExtraSlack, kMostExtraSlack);
-      shrink_at_ = now + kShrinkInterval;
-    }
-    ran_dry_ = limited_ = false;
     busy_window_ = window_after(now);
     busy_since_ = now;
     busy_asked_ = busy_received_ = 0;
@@ -93,6 +88,7 @@ void Peer::on_sent(storage::BlockId block, std::uint32_t bytes, TimePoint now) {
   busy_asked_ += bytes;
   requests_.push_back({block, bytes, now, busy_asked_});
   live_bytes_ += bytes;
+  if (snubbed_) doubt_ = Duration::zero();  // a probe is judged by itself
 }
 
 void Peer::on_cancelled(storage::BlockId block, TimePoint now) {
@@ -101,6 +97,7 @@ void Peer::on_cancelled(storage::BlockId block, TimePoint now) {
     // What it owed is forgiven, how long it kept us waiting is not.
     if (live_bytes_ == r.bytes) doubt_ = silence(now);
     r.cancelled = true;
+    r.cancelled_at = now;
     live_bytes_ -= r.bytes;
     cancelled_bytes_ += r.bytes;
     return;
@@ -124,11 +121,7 @@ std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint 
   if (!request) return request;
   received_bytes_ += request->bytes;
   busy_received_ += request->bytes;
-  ran_dry_ = live_bytes_ == 0 && limited_;
-  if (now >= shrink_at_) {
-    extra_slack_ -= extra_slack_ / 4;
-    shrink_at_ = now + kShrinkInterval;
-  }
+  observe_burst(request->bytes, now);
   // The time of a block that met an idle peer is one round trip plus its own transmission.
   if (head && request->sent == busy_since_)
     observe_round_trip(now - request->sent - time_for(request->bytes), now);
@@ -139,6 +132,24 @@ std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint 
   probe_interval_ = Duration::zero();
   if (starting_ && now >= round_end_) end_round(now);
   return request;
+}
+
+void Peer::observe_burst(std::uint32_t bytes, TimePoint now) {
+  if (now >= shrink_at_) {
+    least_depth_ -= least_depth_ / 4;
+    shrink_at_ = now + kShrinkInterval;
+  }
+  if (now - std::max(last_arrival_, busy_since_) > std::max(kBurstSilence, 2 * round_trip_)) {
+    burst_since_ = now;
+    burst_bytes_ = 0;
+    burst_asked_ = live_bytes_ + bytes;
+    burst_limited_ = std::exchange(limited_, false);
+  }
+  if (now - burst_since_ > kBurst) return;
+  burst_bytes_ += bytes;
+  if (!burst_limited_ || burst_asked_ <= storage::kBlockSize || 4 * burst_bytes_ < 3 * burst_asked_) return;
+  least_depth_ = std::min<std::uint64_t>(2 * burst_asked_, kMaxRequests * storage::kBlockSize);
+  shrink_at_ = now + kShrinkInterval;
 }
 
 void Peer::observe_round_trip(Duration sample, TimePoint now) {
@@ -201,7 +212,7 @@ void Peer::forget_all() {
 void Peer::expire_cancelled(TimePoint now) {
   const Duration patience = 2 * round_trip_ + 1s;
   std::erase_if(requests_, [&](const Request& r) {
-    if (!r.cancelled || now - r.sent < patience) return false;
+    if (!r.cancelled || now - r.cancelled_at < patience) return false;
     cancelled_bytes_ -= r.bytes;
     return true;
   });
@@ -240,7 +251,7 @@ bool Peer::suspect(TimePoint now) const {
 }
 
 bool Peer::overdue(TimePoint now) const {
-  return silence(now) > std::max(kSuspectSilence, 3 * round_trip_);
+  return live_bytes_ > 0 && silence(now) > std::max(kSuspectSilence, 3 * round_trip_);
 }
 
 bool Peer::late(TimePoint now) const {
@@ -289,10 +300,12 @@ void Peer::end_round(TimePoint now) {
 
 bool Peer::covers(Duration slack, double gain) const {
   if (requests_.size() >= request_limit_) return true;
-  if (!measured_) return requests_.size() >= kUnmeasuredPipeline;
+  const std::uint64_t least = std::max<std::uint64_t>(
+      least_depth_, (measured_ ? kMinPipeline : kUnmeasuredPipeline) * storage::kBlockSize);
+  if (!measured_) return outstanding_bytes() >= least;
   const auto depth =
-      static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip_ + slack + extra_slack_).count());
-  return outstanding_bytes() >= std::max<std::uint64_t>(depth, kMinPipeline * storage::kBlockSize);
+      static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip_ + slack).count());
+  return outstanding_bytes() >= std::max(depth, least);
 }
 
 bool Peer::full(Duration slack) const {

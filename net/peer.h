@@ -29,6 +29,7 @@ class Peer {
     TimePoint sent;
     std::uint64_t position;  // bytes asked in its busy period, up to and including it
     bool cancelled = false;  // a cancel is on its way; the peer may still answer
+    TimePoint cancelled_at{};
   };
 
   Peer(std::uint32_t piece_count, Duration connect_time, bool fast);
@@ -74,7 +75,7 @@ class Peer {
   // The same where queueing at it costs nobody anything: twice as deep while its rate is still
   // growing.
   [[nodiscard]] bool full_alone(Duration slack) const;
-  // More would have been asked, but it was full: if it runs dry now, its pipeline was too short.
+  // More would have been asked, but it was full: a burst that answers all there is asks for a longer pipeline.
   void note_limited() { limited_ = true; }
   // How long it has been silent beyond what was expected of it; zero when on time or idle.
   [[nodiscard]] Duration silence(TimePoint now) const;
@@ -101,6 +102,7 @@ class Peer {
   [[nodiscard]] double window_after(TimePoint now) const;
   [[nodiscard]] TimePoint slow_start_arrival(TimePoint since, double window,
                                              std::uint64_t position) const;
+  void observe_burst(std::uint32_t bytes, TimePoint now);
   void observe_round_trip(Duration sample, TimePoint now);
   [[nodiscard]] std::uint64_t queued_bytes() const;
   [[nodiscard]] bool covers(Duration slack, double gain) const;
@@ -136,12 +138,15 @@ class Peer {
   TimePoint round_end_{};
   double round_rate_ = 0;
   int rounds_without_growth_ = 0;
-  // Peers that serve in pulses (Transmission: every 500 ms) need more than rate x round trip: grows whenever the pipeline
-  // ran dry although more was wanted.
-  Duration extra_slack_{};
+  // Least depth of the pipeline, in bytes. Peers that serve in pulses (Transmission: every 500 ms) need more than rate x
+  // round trip: it doubles whenever a burst after a silence answered most of what was asked.
+  std::uint64_t least_depth_ = 0;
+  TimePoint burst_since_{};
+  std::uint64_t burst_bytes_ = 0;
+  std::uint64_t burst_asked_ = 0;  // outstanding when it began
+  bool burst_limited_ = false;     // and more would have been
   TimePoint shrink_at_{};
   bool limited_ = false;
-  bool ran_dry_ = false;
   bool snubbed_ = false;
   TimePoint probe_at_{};
   Duration probe_interval_{};

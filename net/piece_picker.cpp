@@ -34,6 +34,8 @@ constexpr double kHedgeShareStalled = 0.10;
 constexpr double kHedgeBurst = 64.0 * storage::kBlockSize;
 // Readahead leaves this share of the open-piece budget to whoever blocks next.
 constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
+// Peers this close to the soonest count as it.
+constexpr Duration kSoonest = 20ms;
 // A peer that rejects what it should serve rests, twice as long each time.
 constexpr Duration kFirstRest = 1s;
 constexpr std::uint32_t kMaxRestDoublings = 6;
@@ -113,7 +115,9 @@ void PiecePicker::on_reject(PeerKey key, BlockId block, TimePoint now) {
   const std::optional<Peer::Request> request = known.model.on_dropped(block);
   if (!request || request->cancelled) return;  // the answer to our cancel
   release(block);
-  if (known.model.choking) return;
+  // Choking, it refuses what it had been asked before; a piece it had allowed all the same it does
+  // not serve after all.
+  if (known.model.choking && known.model.allowed_fast.erase(block.piece) == 0) return;
   known.rest_until = now + kFirstRest * (1U << std::min(known.rejects, kMaxRestDoublings));
   ++known.rejects;
   stop_relying_on(key);  // it refuses a piece that only it may serve: somebody else's turn
@@ -499,16 +503,16 @@ bool PiecePicker::hedge_one(const Wanted& wanted, OpenPiece& open, KnownPeer& sp
   return true;
 }
 
-// The first block whose deadline the peer meets, else the first there is: blocks far ahead go to
-// slow peers.
-std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta, bool bulk,
+// The first block due at `due` or later, else the first there is: blocks far ahead go to slow
+// peers.
+std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint due, bool bulk,
                                                TimePoint now) {
   std::optional<BlockId> first;
   bool room = true;
   for (const Wanted& wanted : wants_.pieces()) {
     if (wanted.urgent || !known.model.allows(wanted.piece) || careful_.contains(wanted.piece))
       continue;
-    if (first && wanted.deadline < eta) continue;
+    if (first && wanted.deadline < due) continue;
     if (!bulk && others_blocked(wanted.reader)) continue;
     const auto found = open_.find(wanted.piece);
     if (found != open_.end() && found->second.free() == 0) continue;
@@ -517,7 +521,7 @@ std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint eta
     room = open != nullptr;
     if (!room) continue;
     const BlockId block{wanted.piece, *open->first_free()};
-    if (wanted.deadline >= eta) return block;
+    if (wanted.deadline >= due) return block;
     first = block;
   }
   return first;
@@ -546,13 +550,17 @@ void PiecePicker::assign_ahead(TimePoint now) {
   }
   std::stable_sort(order.begin(), order.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
+  const TimePoint soonest = order.empty() ? now : order.front().first + kSoonest;
   for (auto& [eta, known] : order) {
     Peer& model = known->second.model;
     while (!full(model)) {
       // Beside another's blocked read, readahead may only keep the line busy, not queue.
       const bool bulk = !model.full(Duration::zero());
-      const std::optional<BlockId> block =
-          pick_ahead(known->second, model.eta(storage::kBlockSize, now), bulk, now);
+      // The soonest peer takes what is due first, even if that is late already; slower ones what
+      // they can have in time.
+      const TimePoint expected = model.eta(storage::kBlockSize, now);
+      const TimePoint due = expected <= soonest ? TimePoint::min() : expected;
+      const std::optional<BlockId> block = pick_ahead(known->second, due, bulk, now);
       if (!block) break;
       request(*known, *block, now);
       if (model.snubbed()) break;  // a probe is one block

@@ -110,7 +110,7 @@ class PiecePicker {
   void probe(const Wanted& wanted, const OpenPiece& open, TimePoint now);
   bool hedge_one(const Wanted& wanted, OpenPiece& open, KnownPeer& spare, TimePoint now);
   void assign_ahead(TimePoint now);
-  std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint eta, bool bulk,
+  std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint due, bool bulk,
                                              TimePoint now);
   [[nodiscard]] bool others_blocked(std::uint32_t reader) const;
   KnownPeer* best_peer(storage::PieceIndex piece, std::uint32_t bytes, TimePoint now);

@@ -191,7 +191,9 @@ Task<void> Swarm::State::serve(std::shared_ptr<Connection> c, Duration connect_t
   const auto self = shared_from_this();
   connections.emplace(c->key, c);
   senders[c->key] = c->endpoint;
-  if (senders.size() > kMaxSenders) senders.erase(senders.begin());
+  if (senders.size() > kMaxSenders) {
+    std::erase_if(senders, [this](const auto& s) { return !connections.contains(s.first); });
+  }
   picker.add_peer(c->key, connect_time, c->remote.fast());
   list.on_connected(c->endpoint, clock.now());
   greet(*c);

@@ -46,7 +46,9 @@ class Layout {
                                                 std::uint32_t length) const;
   // True when every byte of the block is padding: known to be zero, never requested.
   [[nodiscard]] bool is_padding(BlockId id) const { return is_padding(range(id)); }
-  [[nodiscard]] bool is_padding(PieceIndex piece) const { return !pads_.empty() && is_padding(range(piece)); }
+  [[nodiscard]] bool is_padding(PieceIndex piece) const {
+    return !pads_.empty() && is_padding(range(piece));
+  }
   [[nodiscard]] const std::vector<ByteRange>& pads() const { return pads_; }
 
  private:
