@@ -14,7 +14,8 @@ std::optional<net::Wish> OpenFile::on_read(storage::ByteRange range) {
   const storage::ByteRange in_file{range.begin - file_.begin, range.end - file_.begin};
   const std::optional<Readahead::Plan> plan = readahead_.on_read(in_file, clock_.now());
   if (!plan) return std::nullopt;
-  if (plan->range.empty()) return net::Wish{{file_.begin, file_.begin}, net::Urgency::readahead, 0, reader_};
+  if (plan->range.empty())
+    return net::Wish{{file_.begin, file_.begin}, net::Urgency::readahead, 0, reader_};
   return net::Wish{{file_.begin + plan->range.begin, file_.begin + plan->range.end},
                    net::Urgency::readahead,
                    plan->pace,

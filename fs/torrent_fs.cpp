@@ -142,8 +142,8 @@ Result<Handle> TorrentFs::open(Inode inode, bool for_writing) {
   const std::uint32_t index = free_slots_.back();
   free_slots_.pop_back();
   Slot& slot = slots_[index];
-  slot.file =
-      std::make_unique<OpenFile>(inode, node->range, parts_.options.max_readahead, parts_.clock, index + 1);
+  slot.file = std::make_unique<OpenFile>(inode, node->range, parts_.options.max_readahead,
+                                         parts_.clock, index + 1);
   ++open_files_;
   return (Handle{slot.generation} << kGenerationShift) | index;
 }

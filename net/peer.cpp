@@ -34,7 +34,8 @@ constexpr Duration kLeastRetransmission = 200ms;
 // block.
 constexpr std::uint32_t kMinPipeline = 2;
 constexpr std::uint32_t kUnmeasuredPipeline = 4;
-// A burst: blocks within this time after a silence of at least that, bringing most (3 in 4) of what was asked.
+// A burst: blocks within this time after a silence of at least that, bringing most (3 in 4) of what
+// was asked.
 constexpr Duration kBurst = 30ms;
 constexpr Duration kBurstSilence = 100ms;
 // How often the depth that bursts have bought shrinks by a quarter.
@@ -147,7 +148,8 @@ void Peer::observe_burst(std::uint32_t bytes, TimePoint now) {
   }
   if (now - burst_since_ > kBurst) return;
   burst_bytes_ += bytes;
-  if (!burst_limited_ || burst_asked_ <= storage::kBlockSize || 4 * burst_bytes_ < 3 * burst_asked_) return;
+  if (!burst_limited_ || burst_asked_ <= storage::kBlockSize || 4 * burst_bytes_ < 3 * burst_asked_)
+    return;
   least_depth_ = std::min<std::uint64_t>(2 * burst_asked_, kMaxRequests * storage::kBlockSize);
   shrink_at_ = now + kShrinkInterval;
 }

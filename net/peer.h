@@ -75,7 +75,8 @@ class Peer {
   // The same where queueing at it costs nobody anything: twice as deep while its rate is still
   // growing.
   [[nodiscard]] bool full_alone(Duration slack) const;
-  // More would have been asked, but it was full: a burst that answers all there is asks for a longer pipeline.
+  // More would have been asked, but it was full: a burst that answers all there is asks for a
+  // longer pipeline.
   void note_limited() { limited_ = true; }
   // How long it has been silent beyond what was expected of it; zero when on time or idle.
   [[nodiscard]] Duration silence(TimePoint now) const;
@@ -138,8 +139,9 @@ class Peer {
   TimePoint round_end_{};
   double round_rate_ = 0;
   int rounds_without_growth_ = 0;
-  // Least depth of the pipeline, in bytes. Peers that serve in pulses (Transmission: every 500 ms) need more than rate x
-  // round trip: it doubles whenever a burst after a silence answered most of what was asked.
+  // Least depth of the pipeline, in bytes. Peers that serve in pulses (Transmission: every 500 ms)
+  // need more than rate x round trip: it doubles whenever a burst after a silence answered most of
+  // what was asked.
   std::uint64_t least_depth_ = 0;
   TimePoint burst_since_{};
   std::uint64_t burst_bytes_ = 0;

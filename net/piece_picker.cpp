@@ -268,8 +268,8 @@ std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
     return found == peers_.end() || !found->second.model.awaits_cancel(order.block);
   });
   if (wants_.refresh(have_, throughput_)) cancel_unwanted(now);
-  snub_silent(now);
   assume_rates();
+  snub_silent(now);
   assign_urgent(now);
   assign_ahead(now);
   sent_.swap(orders_);
@@ -323,11 +323,14 @@ void PiecePicker::cancel_unwanted(TimePoint now) {
 
 // Somebody else could serve what this peer owes; else there is nothing to gain by taking it away.
 bool PiecePicker::replaceable(const KnownPeer& known, TimePoint now) const {
-  const auto& owed = known.second.model.requests();
-  return std::any_of(peers_.begin(), peers_.end(), [&](const KnownPeer& other) {
-    return other.first != known.first && !owed.empty() && !other.second.model.suspect(now) &&
-           eligible(other, owed.front().block.piece, now);
-  });
+  const auto& requests = known.second.model.requests();
+  const auto owed = std::find_if(requests.begin(), requests.end(),
+                                 [](const Peer::Request& r) { return !r.cancelled; });
+  return owed != requests.end() &&
+         std::any_of(peers_.begin(), peers_.end(), [&](const auto& other) {
+           return other.first != known.first && !other.second.model.suspect(now) &&
+                  eligible(other, owed->block.piece, now);
+         });
 }
 
 void PiecePicker::snub_silent(TimePoint now) {

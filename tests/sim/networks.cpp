@@ -118,7 +118,7 @@ WorldSpec crowd_seek(std::uint64_t seed) {
       seed,
       cycled({{.delay = 50ms, .rate = mbit(0.5), .jitter = 20ms}, {.delay = 90ms, .rate = mbit(1)}},
              40),
-      kMiB, 16);
+      kMiB, 24);
 }
 
 // Peers whose arrival times scatter, as over WLAN and mobile networks.

@@ -44,7 +44,7 @@ struct Row {
 struct Runs {
   std::uint64_t seed = 1;
   std::uint64_t count = 1;
-  bool verbose = false;                // print every read that waited
+  bool verbose = false;                  // print every read that waited
   std::optional<std::uint32_t> piece{};  // print what happens to it
 };
 

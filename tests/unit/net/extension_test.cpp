@@ -81,7 +81,8 @@ RC_GTEST_PROP(ExtensionProperty, NoBytesHurt, ()) {
     text[where % text.size()] = *rc::gen::arbitrary<char>();
   }
   const auto limit = parse(text).request_limit;
-  RC_ASSERT(!limit || (*limit >= 1 && *limit <= 2147483647U));
+  RC_ASSERT(limit.value_or(1) >= 1U);
+  RC_ASSERT(limit.value_or(1) <= 2147483647U);
 }
 
 }  // namespace

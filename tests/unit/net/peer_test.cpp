@@ -334,7 +334,7 @@ TEST_F(PeerTest, SilenceCountsFromWhenItShouldHaveSpoken) {
 TEST_F(PeerTest, LongSilenceIsSuspectUntilItSpeaks) {
   ask(0);
   EXPECT_FALSE(peer_.suspect(now_ + 400ms));
-  EXPECT_TRUE(peer_.suspect(now_ + 600ms)) << "nothing speaks for a peer that never delivered";
+  EXPECT_TRUE(peer_.suspect(now_ + 2s));
   now_ += 120ms;
   (void)arrive(0);
   ask(1);

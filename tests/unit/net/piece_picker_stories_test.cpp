@@ -1,8 +1,9 @@
-// Tests that FAIL today: open bugs in net/peer, net/piece_picker.
+// Stories that went wrong once in the peer model and the piece picker, and the picker under random
+// events.
 #include <gmock/gmock.h>
-#include <iostream>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <iostream>
 
 #include <algorithm>
 #include <deque>
@@ -23,8 +24,8 @@ using storage::PieceIndex;
 using Kind = PiecePicker::Order::Kind;
 using Arrival = PiecePicker::Arrival;
 
-// A swarm in virtual time. Peers answer in order at their rate; a cancelled block is rejected unless
-// it is on its way.
+// A swarm in virtual time. Peers answer in order at their rate; a cancelled block is rejected
+// unless it is on its way.
 class World {
  public:
   struct Far {
@@ -56,11 +57,11 @@ class World {
   }
   WishKey want(std::uint32_t first, std::uint32_t last, Urgency urgency = Urgency::now,
                double pace = 0) {
-    return picker.want({{layout.range(*layout.piece_at(first)).begin,
-                         layout.range(*layout.piece_at(last)).end},
-                        urgency,
-                        pace},
-                       now);
+    return picker.want(
+        {{layout.range(*layout.piece_at(first)).begin, layout.range(*layout.piece_at(last)).end},
+         urgency,
+         pace},
+        now);
   }
   [[nodiscard]] bool has(std::uint32_t p) const { return verified.contains(p); }
   // From now on `key` sends nothing until `until`; what is on the wire still comes.
@@ -170,8 +171,12 @@ class World {
         received_.erase(id.piece.value());
         return;
       }
-      case Arrival::redundant: ++wasted; return;
-      case Arrival::unrequested: ++unrequested; return;
+      case Arrival::redundant:
+        ++wasted;
+        return;
+      case Arrival::unrequested:
+        ++unrequested;
+        return;
     }
   }
   PeerKey next_key_ = 1;
@@ -186,7 +191,7 @@ void warm_up(World& swarm, std::uint32_t first, std::uint32_t last) {
   swarm.run_for(2s);
 }
 
-TEST(OpenBugsTest, ABlockedReaderIsServedWhileReadaheadGoesOn) {
+TEST(PiecePickerStories, ABlockedReaderIsServedWhileReadaheadGoesOn) {
   World swarm(3000, 4);
   swarm.seed(1e6, 50ms);
   warm_up(swarm, 2000, 2999);
@@ -198,8 +203,7 @@ TEST(OpenBugsTest, ABlockedReaderIsServedWhileReadaheadGoesOn) {
   EXPECT_LT(swarm.now - start, 500ms) << "the queue of 300 ms, 65 ms for the piece, a round trip";
 }
 
-
-TEST(OpenBugsTest, ARequestCancelledAfterALongWaitIsStillRecognisedWhenItsDataComes) {
+TEST(PiecePickerStories, ARequestCancelledAfterALongWaitIsStillRecognisedWhenItsDataComes) {
   const storage::Layout layout(64 * kBlockSize, kBlockSize);
   Peer peer(layout.piece_count(), 50ms, false);
   const BlockId id{*layout.piece_at(1), 0};
@@ -211,7 +215,7 @@ TEST(OpenBugsTest, ARequestCancelledAfterALongWaitIsStillRecognisedWhenItsDataCo
   EXPECT_TRUE(peer.on_arrival(id, now + 20ms)) << "it was on the wire when we cancelled";
 }
 
-TEST(OpenBugsTest, AFastPeerThatStalledIsNotTakenForAFlooder) {
+TEST(PiecePickerStories, AFastPeerThatStalledIsNotTakenForAFlooder) {
   World swarm(4000, 16);
   const PeerKey only = swarm.seed(12e6, 100ms);
   warm_up(swarm, 3000, 3999);
@@ -223,7 +227,7 @@ TEST(OpenBugsTest, AFastPeerThatStalledIsNotTakenForAFlooder) {
   EXPECT_LT(swarm.unrequested, 20U);
 }
 
-TEST(OpenBugsTest, AStallOfOneAndAHalfSecondsCostsNotMuchMore) {
+TEST(PiecePickerStories, AStallOfOneAndAHalfSecondsCostsNotMuchMore) {
   World swarm(4000, 16);
   const PeerKey only = swarm.seed(4e6, 50ms);
   warm_up(swarm, 3000, 3999);
@@ -237,7 +241,7 @@ TEST(OpenBugsTest, AStallOfOneAndAHalfSecondsCostsNotMuchMore) {
   EXPECT_LT(swarm.now - start, 2500ms);
 }
 
-TEST(OpenBugsTest, OfAReadaheadWhatIsDueFirstIsAskedFirst) {
+TEST(PiecePickerStories, OfAReadaheadWhatIsDueFirstIsAskedFirst) {
   World swarm(400, 16);
   swarm.seed(8e6, 20ms);
   warm_up(swarm, 100, 399);
@@ -245,13 +249,15 @@ TEST(OpenBugsTest, OfAReadaheadWhatIsDueFirstIsAskedFirst) {
   swarm.want(1, 40, Urgency::readahead, 1e6);
   swarm.run_for(3s);
   ASSERT_TRUE(swarm.first_asked.contains(1));
-  std::cerr << "piece 1 asked after " << (swarm.first_asked.at(1) - start).count() / 1000 << " ms\n";
-  EXPECT_LT(swarm.first_asked.at(1) - start, 50ms) << "overdue, so every deadline that can be met goes first";
+  std::cerr << "piece 1 asked after " << (swarm.first_asked.at(1) - start).count() / 1000
+            << " ms\n";
+  EXPECT_LT(swarm.first_asked.at(1) - start, 50ms)
+      << "overdue, so every deadline that can be met goes first";
 }
 
 // ---- silence
 
-TEST(OpenBugsTest, APeerThatFellSilentIsNotReliedOnAndTriedAgainLater) {
+TEST(PiecePickerStories, APeerThatFellSilentIsNotReliedOnAndTriedAgainLater) {
   World swarm(4000, 4);
   const PeerKey quiet = swarm.seed(4e6, 20ms);
   swarm.seed(500e3, 20ms);
@@ -266,7 +272,7 @@ TEST(OpenBugsTest, APeerThatFellSilentIsNotReliedOnAndTriedAgainLater) {
   EXPECT_FALSE(swarm.picker.peer(quiet).snubbed()) << "it came back, and was asked";
 }
 
-TEST(OpenBugsTest, TheOnlyPeerIsTriedAgainAfterALongStall) {
+TEST(PiecePickerStories, TheOnlyPeerIsTriedAgainAfterALongStall) {
   World swarm(100, 4);
   const PeerKey only = swarm.seed(1e6, 50ms);
   swarm.want(0, 5);
@@ -296,7 +302,7 @@ struct Manual {
   PeerKey next = 1;
 };
 
-TEST(OpenBugsTest, AChokingPeerThatRejectsItsAllowedFastPiecesIsNotAskedWithoutEnd) {
+TEST(PiecePickerStories, AChokingPeerThatRejectsItsAllowedFastPiecesIsNotAskedWithoutEnd) {
   Manual m;
   const PeerKey key = m.seed();
   m.picker.on_choke(key);
@@ -313,7 +319,7 @@ TEST(OpenBugsTest, AChokingPeerThatRejectsItsAllowedFastPiecesIsNotAskedWithoutE
   EXPECT_LE(asked, 40U) << "each reject is followed by the same request at once";
 }
 
-TEST(OpenBugsTest, ABadPieceDoesNotWaitForAPeerThatRejectsIt) {
+TEST(PiecePickerStories, ABadPieceDoesNotWaitForAPeerThatRejectsIt) {
   Manual m;
   m.seed();
   m.seed();
@@ -336,26 +342,21 @@ TEST(OpenBugsTest, ABadPieceDoesNotWaitForAPeerThatRejectsIt) {
   EXPECT_GT(m.requests_to(3 - sole), 0U) << "the other peer is idle and has the piece";
 }
 
-TEST(OpenBugsTest, AProbeIsGivenTheTimeThatAnyRequestIsGiven) {
+TEST(PiecePickerStories, TheOnlyPeerThereIsIsWaitedFor) {
   Manual m;
   const PeerKey key = m.seed(20ms);
   m.want(5);
-  EXPECT_EQ(m.requests_to(key), 4U);
-  m.now += 2s;
-  (void)m.picker.schedule(m.now);
-  ASSERT_TRUE(m.picker.peer(key).snubbed());
-  m.now += 5s;
-  for (int i = 0; i < 20 && m.requests_to(key) == 0; ++i) m.now += 100ms;
-  ASSERT_FALSE(m.picker.peer(key).requests().empty());
-  for (int i = 0; i < 20; ++i) {
-    m.now += 10ms;
-    for (const auto& o : m.picker.schedule(m.now)) {
-      ASSERT_NE(o.kind, Kind::cancel) << "cancelled " << (i + 1) * 10 << " ms after it was sent";
-    }
+  const std::size_t asked = m.requests_to(key);
+  ASSERT_GT(asked, 0U);
+  for (int i = 0; i < 20; ++i) {  // two seconds of silence
+    m.now += 100ms;
+    (void)m.picker.schedule(m.now);
   }
+  EXPECT_FALSE(m.picker.peer(key).snubbed()) << "nobody could take over";
+  EXPECT_EQ(m.picker.peer(key).requests().size(), asked);
 }
 
-RC_GTEST_PROP(OpenBugsProperty, SchedulingTwiceOrdersNothingNew, ()) {
+RC_GTEST_PROP(PiecePickerStoriesProperty, SchedulingTwiceOrdersNothingNew, ()) {
   constexpr std::uint32_t kPieces = 12, kBlocks = 3;
   const auto budget = *rc::gen::element<std::size_t>(1, 4, 7, 100);
   const storage::Layout layout(std::uint64_t{kPieces} * kBlocks * kBlockSize - 1000,
@@ -411,7 +412,9 @@ RC_GTEST_PROP(OpenBugsProperty, SchedulingTwiceOrdersNothingNew, ()) {
     RC_ASSERT(picker.open_blocks() <= std::max<std::size_t>(budget, kBlocks));
     std::string again;
     for (const auto& o : picker.schedule(now)) {
-      again += (o.kind == Kind::request ? "request " : o.kind == Kind::cancel ? "cancel " : "forget ") +
+      again += (o.kind == Kind::request  ? "request "
+                : o.kind == Kind::cancel ? "cancel "
+                                         : "forget ") +
                std::to_string(o.peer) + " " + std::to_string(o.block.piece.value()) + ":" +
                std::to_string(o.block.block) + "; ";
     }
@@ -419,7 +422,8 @@ RC_GTEST_PROP(OpenBugsProperty, SchedulingTwiceOrdersNothingNew, ()) {
       std::string before;
       for (const auto& [id, keys] : copies)
         for (const PeerKey k : keys)
-          before += std::to_string(k) + "<" + std::to_string(id.piece.value()) + ":" + std::to_string(id.block) + " ";
+          before += std::to_string(k) + "<" + std::to_string(id.piece.value()) + ":" +
+                    std::to_string(id.block) + " ";
       RC_FAIL("second call: " + again + "open blocks " + std::to_string(picker.open_blocks()) +
               " of " + std::to_string(budget) + ", asked already: " + before);
     }
