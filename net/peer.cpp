@@ -126,6 +126,7 @@ std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint 
   // The time of a block that met an idle peer is one round trip plus its own transmission.
   if (head && request->sent == busy_since_)
     observe_round_trip(now - request->sent - time_for(request->bytes), now);
+  if (head && received_bytes_ == request->bytes) estimate(*request, now);
   measure(request->bytes, now);
   last_arrival_ = now;
   snubbed_ = false;
@@ -179,6 +180,14 @@ double Peer::window_after(TimePoint now) const {
 TimePoint Peer::slow_start_arrival(TimePoint since, double window, std::uint64_t position) const {
   const double rounds = std::ceil(std::log2(1 + static_cast<double>(position) / window));
   return since + round_trip_ * static_cast<Duration::rep>(std::max(1.0, rounds));
+}
+
+// The first block ever of a peer that is slower than its round trip tells its rate already.
+void Peer::estimate(const Request& request, TimePoint now) {
+  const Duration sending = now - slow_start_arrival(busy_since_, busy_window_, request.position);
+  if (sending < kSampleTime) return;
+  rate_ = std::max(kMinRate, request.bytes / Seconds(sending).count());
+  measured_ = true;
 }
 
 void Peer::measure(std::uint32_t bytes, TimePoint now) {

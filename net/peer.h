@@ -97,6 +97,7 @@ class Peer {
   [[nodiscard]] std::uint64_t received_bytes() const { return received_bytes_; }
 
  private:
+  void estimate(const Request& request, TimePoint now);
   void measure(std::uint32_t bytes, TimePoint now);
   [[nodiscard]] Duration time_for(std::uint64_t bytes) const;
   [[nodiscard]] TimePoint flowing_since() const;

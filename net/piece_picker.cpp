@@ -20,8 +20,9 @@ constexpr Duration kAheadSlack = 250ms;
 // event of its own.
 constexpr Duration kUrgentTick = 10ms;
 constexpr Duration kIdleTick = 200ms;
-// A second copy must win by this much to be worth its bytes.
+// A second copy must win by this much to be worth its bytes, and by a quarter of the time it takes.
 constexpr Duration kHedgeGain = 50ms;
+constexpr int kHedgeGainShare = 4;
 // Blocks of the tail of a piece that are looked at for a second copy.
 constexpr std::uint32_t kHedgeTail = 64;
 // Copies of a block at the most; a reader that has been stalled for kStalled may have three.
@@ -31,7 +32,7 @@ constexpr Duration kStalled = 1s;
 // burst for the start.
 constexpr double kHedgeShare = 0.03;
 constexpr double kHedgeShareStalled = 0.10;
-constexpr double kHedgeBurst = 64.0 * storage::kBlockSize;
+constexpr double kHedgeBurst = 24.0 * storage::kBlockSize;
 // Readahead leaves this share of the open-piece budget to whoever blocks next.
 constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
 // Peers this close to the soonest count as it.
@@ -499,8 +500,9 @@ bool PiecePicker::hedge_one(const Wanted& wanted, OpenPiece& open, KnownPeer& sp
       worst_due = when;
     }
   }
-  if (!worst || spare.second.model.eta(layout_.block_size(*worst), now) + kHedgeGain >= worst_due)
-    return false;
+  if (!worst) return false;
+  const Duration takes = spare.second.model.eta(layout_.block_size(*worst), now) - now;
+  if (now + takes + std::max(kHedgeGain, takes / kHedgeGainShare) >= worst_due) return false;
   hedge_credit_ -= layout_.block_size(*worst);
   request(spare, *worst, now);
   return true;
