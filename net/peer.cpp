@@ -34,8 +34,8 @@ constexpr Duration kLeastRetransmission = 200ms;
 // block.
 constexpr std::uint32_t kMinPipeline = 2;
 constexpr std::uint32_t kUnmeasuredPipeline = 4;
-// A burst: blocks within this time after a silence of at least that, bringing most (3 in 4) of what
-// was asked.
+// A burst: blocks within this time (or a quarter of the silence) after a silence of at least that,
+// bringing most (3 in 4) of what was asked.
 constexpr Duration kBurst = 30ms;
 constexpr Duration kBurstSilence = 100ms;
 // How often the depth that bursts have bought shrinks by a quarter.
@@ -141,13 +141,14 @@ void Peer::observe_burst(std::uint32_t bytes, TimePoint now) {
     least_depth_ -= least_depth_ / 4;
     shrink_at_ = now + kShrinkInterval;
   }
-  if (now - std::max(last_arrival_, busy_since_) > std::max(kBurstSilence, 2 * round_trip_)) {
-    burst_since_ = now;
+  const Duration gap = now - std::max(last_arrival_, busy_since_);
+  if (gap > std::max(kBurstSilence, 2 * round_trip_)) {
+    burst_until_ = now + std::max(kBurst, gap / 4);
     burst_bytes_ = 0;
     burst_asked_ = live_bytes_ + bytes;
     burst_limited_ = std::exchange(limited_, false);
   }
-  if (now - burst_since_ > kBurst) return;
+  if (now > burst_until_) return;
   burst_bytes_ += bytes;
   if (!burst_limited_ || burst_asked_ <= storage::kBlockSize || 4 * burst_bytes_ < 3 * burst_asked_)
     return;

@@ -144,7 +144,7 @@ class Peer {
   // need more than rate x round trip: it doubles whenever a burst after a silence answered most of
   // what was asked.
   std::uint64_t least_depth_ = 0;
-  TimePoint burst_since_{};
+  TimePoint burst_until_{};
   std::uint64_t burst_bytes_ = 0;
   std::uint64_t burst_asked_ = 0;  // outstanding when it began
   bool burst_limited_ = false;     // and more would have been
