@@ -26,6 +26,8 @@ constexpr Duration kRateMemory = 200ms;
 // The least round trip is forgotten after this long: routes change, and so does what a peer's disk
 // takes.
 constexpr Duration kRoundTripMemory = 10s;
+// So is its best rate.
+constexpr Duration kBestRateMemory = 30s;
 // Linux and everyone else start a connection with 10 segments in flight (RFC 6928), and come back
 // to that when it has been idle for some retransmission time-outs.
 constexpr double kInitialWindow = 10 * 1448;
@@ -59,10 +61,9 @@ constexpr Duration kLastProbe = 60s;
 Peer::Peer(std::uint32_t piece_count, Duration connect_time, bool fast)
     : pieces(piece_count),
       fast_(fast),
-      round_trip_(std::max<Duration>(connect_time, 50us)),
       rate_(kPriorRate),
-      round_trip_now_(round_trip_),
-      round_trip_before_(round_trip_),
+      round_trips_(kRoundTripMemory, std::max<Duration>(connect_time, 50us)),
+      rates_(kBestRateMemory, 0),
       busy_window_(kInitialWindow) {}
 
 void Peer::limit_requests(std::uint32_t reqq) {
@@ -125,7 +126,7 @@ std::optional<Peer::Request> Peer::on_arrival(storage::BlockId block, TimePoint 
   observe_burst(request->bytes, now);
   // The time of a block that met an idle peer is one round trip plus its own transmission.
   if (head && request->sent == busy_since_)
-    observe_round_trip(now - request->sent - time_for(request->bytes), now);
+    round_trips_.add(std::max<Duration>(now - request->sent - time_for(request->bytes), 50us), now);
   if (head && received_bytes_ == request->bytes) estimate(*request, now);
   measure(request->bytes, now);
   last_arrival_ = now;
@@ -142,7 +143,7 @@ void Peer::observe_burst(std::uint32_t bytes, TimePoint now) {
     shrink_at_ = now + kShrinkInterval;
   }
   const Duration gap = now - std::max(last_arrival_, busy_since_);
-  if (gap > std::max(kBurstSilence, 2 * round_trip_)) {
+  if (gap > std::max(kBurstSilence, 2 * round_trip())) {
     burst_until_ = now + std::max(kBurst, gap / 4);
     burst_bytes_ = 0;
     burst_asked_ = live_bytes_ + bytes;
@@ -156,23 +157,12 @@ void Peer::observe_burst(std::uint32_t bytes, TimePoint now) {
   shrink_at_ = now + kShrinkInterval;
 }
 
-void Peer::observe_round_trip(Duration sample, TimePoint now) {
-  sample = std::max<Duration>(sample, 50us);
-  if (now - round_trip_since_ > kRoundTripMemory) {
-    round_trip_before_ =
-        round_trip_since_ == TimePoint() ? round_trip_now_ : std::exchange(round_trip_now_, sample);
-    round_trip_since_ = now;
-  }
-  round_trip_now_ = std::min(round_trip_now_, sample);
-  round_trip_ = std::min(round_trip_now_, round_trip_before_);
-}
-
 // What the sender may have in flight at the start of a busy period: it grew by what came, and
 // shrinks while idle.
 double Peer::window_after(TimePoint now) const {
   const double reached = busy_window_ + static_cast<double>(busy_received_);
   const Duration idle = now - std::max(last_arrival_, busy_since_);
-  const double timeouts = Seconds(idle) / Seconds(std::max(kLeastRetransmission, 2 * round_trip_));
+  const double timeouts = Seconds(idle) / Seconds(std::max(kLeastRetransmission, 2 * round_trip()));
   return std::max(kInitialWindow, reached * std::exp2(-std::floor(std::min(timeouts, 60.0))));
 }
 
@@ -180,7 +170,7 @@ double Peer::window_after(TimePoint now) const {
 // sender's slow start holds it back: the window doubles every round trip.
 TimePoint Peer::slow_start_arrival(TimePoint since, double window, std::uint64_t position) const {
   const double rounds = std::ceil(std::log2(1 + static_cast<double>(position) / window));
-  return since + round_trip_ * static_cast<Duration::rep>(std::max(1.0, rounds));
+  return since + round_trip() * static_cast<Duration::rep>(std::max(1.0, rounds));
 }
 
 // The first block ever of a peer that is slower than its round trip tells its rate already.
@@ -206,9 +196,10 @@ void Peer::measure(std::uint32_t bytes, TimePoint now) {
       (last && elapsed >= kSampleTimeMin && window_bytes_ >= 2 * storage::kBlockSize);
   if (enough) {
     const double sample = static_cast<double>(window_bytes_) / Seconds(elapsed).count();
-    double weight = 1 - std::exp(-Seconds(elapsed) / Seconds(std::max(kRateMemory, round_trip_)));
+    double weight = 1 - std::exp(-Seconds(elapsed) / Seconds(std::max(kRateMemory, round_trip())));
     if (!measured_) weight = std::max(weight, 0.5);
     rate_ = std::max(kMinRate, rate_ + weight * (sample - rate_));
+    rates_.add(rate_, now);
     measured_ = true;
     window_start_ = now;
     window_bytes_ = 0;
@@ -222,7 +213,7 @@ void Peer::forget_all() {
 }
 
 void Peer::expire_cancelled(TimePoint now) {
-  const Duration patience = 2 * round_trip_ + 1s;
+  const Duration patience = 2 * round_trip() + 1s;
   std::erase_if(requests_, [&](const Request& r) {
     if (!r.cancelled || now - r.cancelled_at < patience) return false;
     cancelled_bytes_ -= r.bytes;
@@ -241,12 +232,12 @@ Duration Peer::time_for(std::uint64_t bytes) const {
 // Bytes still to come before a new request's: what is asked, and of the cancelled what had probably
 // left already.
 std::uint64_t Peer::queued_bytes() const {
-  const auto in_flight = static_cast<std::uint64_t>(rate_ * Seconds(round_trip_).count());
+  const auto in_flight = static_cast<std::uint64_t>(rate_ * Seconds(round_trip()).count());
   return live_bytes_ + std::min(cancelled_bytes_, in_flight);
 }
 
 TimePoint Peer::flowing_since() const {
-  return std::max(last_arrival_, busy_since_ + round_trip_);
+  return std::max(last_arrival_, busy_since_ + round_trip());
 }
 
 Duration Peer::silence(TimePoint now) const {
@@ -263,11 +254,11 @@ bool Peer::suspect(TimePoint now) const {
 }
 
 bool Peer::overdue(TimePoint now) const {
-  return live_bytes_ > 0 && silence(now) > std::max(kSuspectSilence, 3 * round_trip_);
+  return live_bytes_ > 0 && silence(now) > std::max(kSuspectSilence, 3 * round_trip());
 }
 
 bool Peer::late(TimePoint now) const {
-  return !snubbed_ && silence(now) > std::max(kLate, round_trip_);
+  return !snubbed_ && silence(now) > std::max(kLate, round_trip());
 }
 
 void Peer::snub(TimePoint now) {
@@ -277,7 +268,7 @@ void Peer::snub(TimePoint now) {
 }
 
 TimePoint Peer::eta(std::uint64_t bytes, TimePoint now) const {
-  const TimePoint reachable = now + round_trip_;
+  const TimePoint reachable = now + round_trip();
   if (live_bytes_ == 0) {
     const TimePoint grown = slow_start_arrival(now, window_after(now), bytes);
     return std::max(reachable + time_for(bytes + queued_bytes()), grown) + doubt_;
@@ -298,12 +289,12 @@ TimePoint Peer::due(const Request& request, TimePoint now) const {
   const TimePoint base = std::max(flowing_since(), now - time_for(storage::kBlockSize));
   const TimePoint grown = slow_start_arrival(busy_since_, busy_window_, request.position);
   const TimePoint due = std::max(
-      {base + time_for(ahead), request.sent + round_trip_ + time_for(request.bytes), grown});
+      {base + time_for(ahead), request.sent + round_trip() + time_for(request.bytes), grown});
   return std::max(due, now) + silence(now);
 }
 
 void Peer::end_round(TimePoint now) {
-  round_end_ = now + std::max<Duration>(round_trip_, kSampleTime);
+  round_end_ = now + std::max<Duration>(round_trip(), kSampleTime);
   if (!measured_) return;
   rounds_without_growth_ = rate_ > round_rate_ * kStartGrowth ? 0 : rounds_without_growth_ + 1;
   starting_ = rounds_without_growth_ < kStartRounds;
@@ -316,7 +307,7 @@ bool Peer::covers(Duration slack, double gain) const {
       least_depth_, (measured_ ? kMinPipeline : kUnmeasuredPipeline) * storage::kBlockSize);
   if (!measured_) return outstanding_bytes() >= least;
   const auto depth =
-      static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip_ + slack).count());
+      static_cast<std::uint64_t>(gain * rate_ * Seconds(round_trip() + slack).count());
   return outstanding_bytes() >= std::max(depth, least);
 }
 

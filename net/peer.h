@@ -5,12 +5,15 @@
 // requests. Errors: none. Nothing a peer claims about its speed is believed; everything here is
 // measured.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <set>
 
 #include "net/clock.h"
+#include "net/recent_best.h"
 #include "storage/bitfield.h"
 #include "storage/layout.h"
 
@@ -62,9 +65,11 @@ class Peer {
 
   // -- when it will deliver
   [[nodiscard]] double rate() const { return rate_; }  // bytes per second while busy
+  // The most of that lately: what it does when others leave it the line.
+  [[nodiscard]] double best_rate() const { return std::max(rates_.best(), rate_); }
   [[nodiscard]] bool measured() const { return measured_; }
   void assume_rate(double bytes_per_second);  // a prior, until measured
-  [[nodiscard]] Duration round_trip() const { return round_trip_; }
+  [[nodiscard]] Duration round_trip() const { return round_trips_.best(); }
   // When `bytes` more, asked now, will have arrived.
   [[nodiscard]] TimePoint eta(std::uint64_t bytes, TimePoint now) const;
   // When this outstanding request is expected now.
@@ -105,7 +110,6 @@ class Peer {
   [[nodiscard]] TimePoint slow_start_arrival(TimePoint since, double window,
                                              std::uint64_t position) const;
   void observe_burst(std::uint32_t bytes, TimePoint now);
-  void observe_round_trip(Duration sample, TimePoint now);
   [[nodiscard]] std::uint64_t queued_bytes() const;
   [[nodiscard]] bool covers(Duration slack, double gain) const;
   void end_round(TimePoint now);
@@ -116,7 +120,6 @@ class Peer {
   std::uint64_t live_bytes_ = 0;
   std::uint64_t cancelled_bytes_ = 0;
   std::uint64_t received_bytes_ = 0;
-  Duration round_trip_;
   double rate_;
   bool measured_ = false;
   Duration doubt_{};  // silence of busy periods that ended in cancels, since it last delivered
@@ -125,10 +128,8 @@ class Peer {
                               // came yet
   TimePoint window_start_{};  // of the rate measurement under way
   std::uint64_t window_bytes_ = 0;
-  // Round trip: the least seen in the present and the previous period of kRoundTripMemory.
-  Duration round_trip_now_;
-  Duration round_trip_before_;
-  TimePoint round_trip_since_{};
+  RecentBest<Duration, std::less<>> round_trips_;
+  RecentBest<double, std::greater<>> rates_;
   // The sender's TCP congestion window, as far as it can be known from here: bytes at the start of
   // the busy period, and what has been asked and has come since.
   double busy_window_;

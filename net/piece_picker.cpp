@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
-#include <cmath>
+#include <limits>
 
 namespace swarmfs::net {
 namespace {
@@ -14,8 +14,10 @@ using storage::PieceIndex;
 
 // Queueing at a peer beyond its round trip. While a reader waits, what is queued is what a seek
 // waits for; 150 ms keep a jittery peer busy.
-constexpr Duration kUrgentSlack = 150ms;
-constexpr Duration kAheadSlack = 250ms;
+constexpr Duration kSlack = 150ms;
+// A reader that blocked this recently is taken to block again soon: a seek storm has gaps of
+// microseconds, and what others queue in one of them delays the next seek.
+constexpr Duration kSeekMemory = 1s;
 // While a reader waits, decisions are looked at again this often: a block that became late has no
 // event of its own.
 constexpr Duration kUrgentTick = 10ms;
@@ -32,7 +34,7 @@ constexpr Duration kStalled = 1s;
 // burst for the start.
 constexpr double kHedgeShare = 0.03;
 constexpr double kHedgeShareStalled = 0.10;
-constexpr double kHedgeBurst = 24.0 * storage::kBlockSize;
+constexpr double kHedgeBurst = 64.0 * storage::kBlockSize;
 // Readahead leaves this share of the open-piece budget to whoever blocks next.
 constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
 // Peers this close to the soonest count as it.
@@ -40,12 +42,6 @@ constexpr Duration kSoonest = 20ms;
 // A peer that rejects what it should serve rests, twice as long each time.
 constexpr Duration kFirstRest = 1s;
 constexpr std::uint32_t kMaxRestDoublings = 6;
-// The swarm's throughput is measured in steps, and averaged over about this long.
-constexpr Duration kThroughputStep = 100ms;
-constexpr double kThroughputMemorySeconds = 2.0;
-// A pause longer than this is no measurement: nobody asked for anything.
-constexpr Duration kThroughputPause = 500ms;
-
 }  // namespace
 
 PiecePicker::PiecePicker(const storage::Layout& layout, std::size_t max_open_blocks)
@@ -129,7 +125,7 @@ PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint
   const std::optional<Peer::Request> request = known.model.on_arrival(block, now);
   if (!request) return Arrival::unrequested;
   known.rejects = 0;
-  measure_throughput(request->bytes, now);
+  throughput_.on_bytes(request->bytes, now);
   const auto found = open_.find(block.piece);
   if (!request->cancelled) release(block);
   if (found == open_.end() || found->second.received(block.block)) return Arrival::redundant;
@@ -142,23 +138,6 @@ PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint
     }
   }
   return Arrival::wanted;
-}
-
-void PiecePicker::measure_throughput(std::uint32_t bytes, TimePoint now) {
-  const Duration passed = now - throughput_since_;
-  if (passed > kThroughputPause) {
-    throughput_since_ = now;
-    throughput_bytes_ = 0;
-    return;
-  }
-  throughput_bytes_ += bytes;
-  if (passed < kThroughputStep) return;
-  const double seconds = std::chrono::duration<double>(passed).count();
-  const double sample = static_cast<double>(throughput_bytes_) / seconds;
-  const double weight = throughput_ > 0 ? 1 - std::exp(-seconds / kThroughputMemorySeconds) : 1;
-  throughput_ += weight * (sample - throughput_);
-  throughput_since_ = now;
-  throughput_bytes_ = 0;
 }
 
 void PiecePicker::on_block_lost(BlockId block) {
@@ -268,7 +247,7 @@ std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
     const auto found = peers_.find(order.peer);
     return found == peers_.end() || !found->second.model.awaits_cancel(order.block);
   });
-  if (wants_.refresh(have_, throughput_)) cancel_unwanted(now);
+  if (wants_.refresh(have_, throughput_.rate())) cancel_unwanted(now);
   assume_rates();
   snub_silent(now);
   assign_urgent(now);
@@ -280,7 +259,7 @@ std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
 
 std::optional<TimePoint> PiecePicker::next_wake(TimePoint now) const {
   if (peers_.empty()) return std::nullopt;
-  if (urgent_open_) return now + kUrgentTick;
+  if (!urgent_.empty()) return now + kUrgentTick;
   const bool owed = std::any_of(peers_.begin(), peers_.end(), [](const auto& p) {
     return p.second.model.outstanding_bytes() > 0;
   });
@@ -398,6 +377,12 @@ PiecePicker::KnownPeer* PiecePicker::best_peer(PieceIndex piece, std::uint32_t b
   return best;
 }
 
+// A peer that is alone may be asked for more while its rate still grows: there is nobody to wait
+// for instead.
+bool PiecePicker::is_full(const Peer& model) const {
+  return peers_.size() == 1 ? model.full_alone(kSlack) : model.full(kSlack);
+}
+
 // Hands out the piece's free blocks in order. False when the rest is held back for peers that are
 // full.
 bool PiecePicker::assign_piece(const Wanted& wanted, TimePoint now) {
@@ -409,7 +394,7 @@ bool PiecePicker::assign_piece(const Wanted& wanted, TimePoint now) {
     KnownPeer* best = best_peer(wanted.piece, layout_.block_size(id), now);
     if (best == nullptr) return true;  // nobody can serve it; an event will change that
     Peer& model = best->second.model;
-    if (peers_.size() == 1 ? model.full_alone(kUrgentSlack) : model.full(kUrgentSlack)) {
+    if (is_full(model)) {
       model.note_limited();
       return false;
     }
@@ -422,21 +407,22 @@ bool PiecePicker::assign_piece(const Wanted& wanted, TimePoint now) {
 }
 
 void PiecePicker::assign_urgent(TimePoint now) {
-  urgent_open_ = false;
-  std::optional<WishKey>
-      held;  // one blocking piece at a time: nothing later of a wish whose piece waits for a peer
+  urgent_.clear();
+  stalled_ = false;
+  std::erase_if(blocked_readers_, [&](const auto& r) { return now - r.second > kSeekMemory; });
+  // One blocking piece at a time: nothing later of a wish whose piece waits for a peer.
+  std::optional<WishKey> held;
   for (const Wanted& wanted : wants_.pieces()) {
     if (!wanted.urgent) break;
     const auto found = open_.find(wanted.piece);
     if (found != open_.end() && found->second.complete()) continue;
-    urgent_open_ = true;
+    urgent_.insert(wanted.piece);
     stalled_ = stalled_ || now - wanted.since > kStalled;
-    blocked_readers_.insert(wanted.reader);
+    blocked_readers_[wanted.reader] = now;
     if (held == wanted.wish) continue;
     if (!available(wanted.piece)) continue;
     if (!assign_piece(wanted, now)) {
       held = wanted.wish;
-      held_ = true;
     } else {
       hedge(wanted, now);
     }
@@ -451,15 +437,14 @@ void PiecePicker::hedge(const Wanted& wanted, TimePoint now) {
   std::vector<std::pair<TimePoint, KnownPeer*>> spare;
   for (KnownPeer& known : peers_) {
     const Peer& model = known.second.model;
-    if (!eligible(known, wanted.piece, now) || model.suspect(now) || model.full(kUrgentSlack))
-      continue;
+    if (!eligible(known, wanted.piece, now) || model.suspect(now) || model.full(kSlack)) continue;
     spare.emplace_back(model.eta(storage::kBlockSize, now), &known);
   }
   std::stable_sort(spare.begin(), spare.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   probe(wanted, found->second, now);
   for (auto& [eta, known] : spare) {
-    while (hedge_credit_ >= storage::kBlockSize && !known->second.model.full(kUrgentSlack)) {
+    while (hedge_credit_ >= storage::kBlockSize && !known->second.model.full(kSlack)) {
       if (!hedge_one(wanted, found->second, *known, now)) break;
     }
   }
@@ -536,18 +521,46 @@ bool PiecePicker::others_blocked(std::uint32_t reader) const {
   return blocked_readers_.size() > (blocked_readers_.contains(reader) ? 1U : 0U);
 }
 
+bool PiecePicker::works_for_blocked(const Peer& model) const {
+  return std::any_of(model.requests().begin(), model.requests().end(), [this](const auto& r) {
+    return !r.cancelled && urgent_.contains(r.block.piece);
+  });
+}
+
+// What the line can bring beside the peers that work for blocked readers, in bytes per second: more
+// would be taken from what those wait for.
+double PiecePicker::spare_line() const {
+  double spare = throughput_.peak();
+  if (urgent_.empty() || spare <= 0) return std::numeric_limits<double>::infinity();
+  for (const auto& [key, known] : peers_) {
+    if (works_for_blocked(known.model)) spare -= known.model.best_rate();
+  }
+  return spare;
+}
+
+// When the line could have brought all that blocked readers wait for.
+TimePoint PiecePicker::blocked_served(TimePoint now) const {
+  if (throughput_.peak() <= 0) return now;
+  double bytes = 0;
+  for (const PieceIndex piece : urgent_) {
+    const auto found = open_.find(piece);
+    const std::uint32_t blocks = found == open_.end()
+                                     ? layout_.block_count(piece)
+                                     : (found->second.free() + found->second.asked());
+    bytes += static_cast<double>(blocks) * storage::kBlockSize;
+  }
+  const std::chrono::duration<double> takes(bytes / throughput_.peak());
+  return now + std::chrono::duration_cast<Duration>(takes);
+}
+
 void PiecePicker::assign_ahead(TimePoint now) {
   if (wants_.pieces().empty() || wants_.pieces().back().urgent) return;
-  // While blocks are held back for full peers, readahead must not fill up the room they wait for.
-  const auto full = [held = held_](const Peer& model) {
-    return held ? model.full(kUrgentSlack) : model.full_alone(kAheadSlack);
-  };
   std::vector<std::pair<TimePoint, KnownPeer*>> order;
   for (KnownPeer& known : peers_) {
     Peer& model = known.second.model;
     if (known.second.rest_until > now || (model.choking && model.allowed_fast.empty())) continue;
     if (model.suspect(now) && (!model.may_probe(now) || !model.requests().empty())) continue;
-    if (full(model)) {
+    if (is_full(model)) {
       model.note_limited();
     } else {
       order.emplace_back(model.eta(storage::kBlockSize, now), &known);
@@ -556,9 +569,15 @@ void PiecePicker::assign_ahead(TimePoint now) {
   std::stable_sort(order.begin(), order.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   const TimePoint soonest = order.empty() ? now : order.front().first + kSoonest;
+  double spare = spare_line();
+  const TimePoint served = blocked_served(now);
   for (auto& [eta, known] : order) {
     Peer& model = known->second.model;
-    while (!full(model)) {
+    if (eta < served) {
+      if (spare < model.best_rate()) continue;
+      if (!works_for_blocked(model)) spare -= model.best_rate();
+    }
+    while (!is_full(model)) {
       // Beside another's blocked read, readahead may only keep the line busy, not queue.
       const bool bulk = !model.full(Duration::zero());
       // The soonest peer takes what is due first, even if that is late already; slower ones what
@@ -570,7 +589,7 @@ void PiecePicker::assign_ahead(TimePoint now) {
       request(*known, *block, now);
       if (model.snubbed()) break;  // a probe is one block
     }
-    if (full(model)) model.note_limited();
+    if (is_full(model)) model.note_limited();
   }
 }
 

@@ -20,6 +20,7 @@
 #include "net/clock.h"
 #include "net/open_piece.h"
 #include "net/peer.h"
+#include "net/throughput.h"
 #include "net/want_list.h"
 #include "storage/layout.h"
 
@@ -99,7 +100,6 @@ class PiecePicker {
   void release(storage::BlockId block);
   void drop_requests(Known& known);
   void stop_relying_on(PeerKey key);
-  void measure_throughput(std::uint32_t bytes, TimePoint now);
   void cancel_unwanted(TimePoint now);
   [[nodiscard]] bool replaceable(const KnownPeer& known, TimePoint now) const;
   void snub_silent(TimePoint now);
@@ -110,9 +110,13 @@ class PiecePicker {
   void probe(const Wanted& wanted, const OpenPiece& open, TimePoint now);
   bool hedge_one(const Wanted& wanted, OpenPiece& open, KnownPeer& spare, TimePoint now);
   void assign_ahead(TimePoint now);
+  [[nodiscard]] double spare_line() const;
+  [[nodiscard]] TimePoint blocked_served(TimePoint now) const;
+  [[nodiscard]] bool works_for_blocked(const Peer& model) const;
   std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint due, bool bulk,
                                              TimePoint now);
   [[nodiscard]] bool others_blocked(std::uint32_t reader) const;
+  [[nodiscard]] bool is_full(const Peer& model) const;
   KnownPeer* best_peer(storage::PieceIndex piece, std::uint32_t bytes, TimePoint now);
   [[nodiscard]] bool eligible(const KnownPeer& known, storage::PieceIndex piece,
                               TimePoint now) const;
@@ -133,14 +137,11 @@ class PiecePicker {
   std::vector<Order> orders_;  // since the last schedule()
   std::vector<Order> sent_;    // what schedule() returned
   double hedge_credit_;        // bytes that may be asked twice
-  // What all peers deliver together, in bytes per second, over the last seconds; 0: not measured.
-  double throughput_ = 0;
-  TimePoint throughput_since_{};
-  std::uint64_t throughput_bytes_ = 0;
-  std::set<std::uint32_t> blocked_readers_;  // that have an urgent piece incomplete
-  bool held_ = false;                        // urgent blocks wait for peers that are full
-  bool stalled_ = false;                     // one of them for longer than kStalled
-  bool urgent_open_ = false;                 // some urgent piece is incomplete
+  Throughput throughput_;
+  std::map<std::uint32_t, TimePoint>
+      blocked_readers_;                   // when each last had an urgent piece incomplete
+  std::set<storage::PieceIndex> urgent_;  // pieces that readers are blocked on, incomplete
+  bool stalled_ = false;                  // one of them for longer than kStalled
 };
 
 }  // namespace swarmfs::net

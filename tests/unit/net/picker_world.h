@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "net/piece_picker.h"
 
@@ -89,12 +90,18 @@ class World {
           next = next ? std::min(*next, queue->front().at) : queue->front().at;
         }
       }
+      if (!in_line_.empty()) {
+        const TimePoint at = in_line_.front().second.at;
+        next = next ? std::min(*next, at) : at;
+      }
       if (!next || *next > end) break;
       now = std::max(now, *next);
       answer();
+      leave_line();
     }
     now = end;
     answer();
+    leave_line();
     decide();
     return done();
   }
@@ -103,6 +110,7 @@ class World {
   PiecePicker picker;
   TimePoint now{1h};
   std::map<PeerKey, Far> peers;
+  double line = 0;  // bytes per second that all peers share; 0: no limit
   std::set<std::uint32_t> verified;
   std::uint64_t requested = 0, wasted = 0, unrequested = 0;  // blocks
   std::map<std::uint32_t, TimePoint> first_asked;            // piece
@@ -151,10 +159,25 @@ class World {
       for (; !far.rejects.empty() && far.rejects.front().at <= now; far.rejects.pop_front())
         picker.on_reject(key, far.rejects.front().block, now);
       while (!far.answers.empty() && far.answers.front().at <= now) {
-        const BlockId id = far.answers.front().block;
+        const Far::Answer next = far.answers.front();
         far.answers.pop_front();
-        arrive(key, far, id);
+        pass_line(key, next);
       }
+    }
+  }
+  // What all peers share takes one block after the other.
+  void pass_line(PeerKey key, const Far::Answer& next) {
+    if (line == 0) return arrive(key, peers.at(key), next.block);
+    const std::chrono::duration<double> service(layout.block_size(next.block) / line);
+    line_free_at_ =
+        std::max(line_free_at_, next.at) + std::chrono::duration_cast<Duration>(service);
+    in_line_.push_back({key, {line_free_at_, next.block}});
+  }
+  void leave_line() {
+    while (!in_line_.empty() && in_line_.front().second.at <= now) {
+      const auto [key, next] = in_line_.front();
+      in_line_.pop_front();
+      arrive(key, peers.at(key), next.block);
     }
   }
   void arrive(PeerKey key, Far& far, BlockId id) {
@@ -178,6 +201,8 @@ class World {
     }
   }
   PeerKey next_key_ = 1;
+  std::deque<std::pair<PeerKey, Far::Answer>> in_line_;
+  TimePoint line_free_at_{};
   std::map<std::uint32_t, std::set<std::uint32_t>> received_;
 };
 

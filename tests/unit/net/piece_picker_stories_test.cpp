@@ -180,5 +180,53 @@ TEST(PiecePickerStories, TheOnlyPeerThereIsIsWaitedFor) {
   EXPECT_EQ(m.picker.peer(key).requests().size(), asked);
 }
 
+// How much a reader's readahead has outstanding at a steady peer.
+std::uint64_t readahead_depth(bool after_anothers_blocked_read) {
+  World swarm(4000, 4);
+  const PeerKey key = swarm.seed(4e6, 40ms);
+  warm_up(swarm, 2000, 3999);
+  if (after_anothers_blocked_read) {
+    const auto range = swarm.layout.range(*swarm.layout.piece_at(1));
+    const WishKey blocked = swarm.picker.want(
+        {{range.begin, range.begin + 64 * 4 * kBlockSize}, Urgency::now, 0, 7}, swarm.now);
+    EXPECT_TRUE(swarm.run_until([&] { return swarm.has(64); }, 30s));
+    swarm.picker.withdraw(blocked);
+    swarm.run_for(2s);
+  }
+  swarm.want(100, 1999, Urgency::readahead);
+  swarm.run_for(1s);
+  return swarm.picker.peer(key).outstanding_bytes();
+}
+
+TEST(PiecePickerStories, WhenABlockedReadIsOverOthersReadAheadAsBefore) {
+  EXPECT_GE(readahead_depth(true), readahead_depth(false) - 2 * kBlockSize)
+      << "readahead still gives way to a reader that was served long ago";
+}
+
+// How long a read of 8 MiB takes while the same reader's readahead goes on behind it; the peers
+// together could do three times what the line brings.
+Duration blocked_read_on_a_shared_line(bool with_readahead) {
+  World swarm(400, 64);
+  for (int i = 0; i < 12; ++i) swarm.seed(2e6, 60ms);
+  swarm.line = 8e6;
+  // One after the other they show what they can do, then what the line does.
+  for (std::uint32_t i = 0; i < 12; ++i) {
+    swarm.want(300 + i, 300 + i);
+    swarm.run_for(500ms);
+  }
+  warm_up(swarm, 320, 399);
+  const TimePoint start = swarm.now;
+  swarm.want(1, 8);
+  if (with_readahead) swarm.want(9, 200, Urgency::readahead);
+  EXPECT_TRUE(swarm.run_until([&] { return swarm.has(8); }, 30s));
+  return swarm.now - start;
+}
+
+TEST(PiecePickerStories, ReadaheadTakesNothingOfTheLineThatABlockedReadNeeds) {
+  const Duration alone = blocked_read_on_a_shared_line(false);
+  EXPECT_LT(alone, 1500ms) << "8 MiB at 8 MB/s";
+  EXPECT_LT(blocked_read_on_a_shared_line(true), alone * 5 / 4);
+}
+
 }  // namespace
 }  // namespace swarmfs::net
