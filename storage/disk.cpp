@@ -8,9 +8,39 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstdint>
+#include <string>
+#include <utility>
 
 namespace swarmfs::storage {
 namespace {
+// What O_DIRECT wants of offsets, sizes and memory: the logical block size of the device at the
+// least. 4 KiB suits every one that Linux supports.
+constexpr std::size_t kDirectAlignment = 4096;
+// With more than this under way the device does not keep up: the page cache takes what comes, or
+// the memory of blocks would wait for it.
+constexpr std::size_t kMaxDirectBacklog = 16 * 1024 * 1024;
+
+using Parts = std::vector<std::span<const std::byte>>;
+
+bool is_aligned(std::span<const std::byte> part) {
+  return reinterpret_cast<std::uintptr_t>(part.data()) % kDirectAlignment == 0 &&
+         part.size() % kDirectAlignment == 0;
+}
+
+// Takes the parts from the first that cannot be written with O_DIRECT on.
+Parts cut_unaligned(Parts& from) {
+  const auto first = std::find_if_not(from.begin(), from.end(), is_aligned);
+  Parts rest(first, from.end());
+  from.erase(first, from.end());
+  return rest;
+}
+
+std::uint64_t size_of(const Parts& parts) {
+  std::uint64_t size = 0;
+  for (const auto& part : parts) size += part.size();
+  return size;
+}
 
 error_code last_error() {
   return {errno, boost::system::system_category()};
@@ -28,8 +58,7 @@ error_code read_all(int fd, std::uint64_t offset, std::span<std::byte> into) {
   return {};
 }
 
-error_code write_all(int fd, std::uint64_t offset,
-                     const std::vector<std::span<const std::byte>>& from) {
+error_code write_all(int fd, std::uint64_t offset, const Parts& from) {
   std::vector<iovec> rest;
   for (const auto& part : from) rest.push_back({const_cast<std::byte*>(part.data()), part.size()});
   std::size_t first = 0;
@@ -63,7 +92,10 @@ Result<std::unique_ptr<RealDisk>> RealDisk::open(const std::filesystem::path& di
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return last_error();
   if (!S_ISREG(info.st_mode)) return error_code(EINVAL, boost::system::system_category());
-  return std::make_unique<RealDisk>(std::move(fd), workers);
+  // The same file, whatever its name leads to by now. Refused where the file system cannot.
+  const std::string same = "/proc/self/fd/" + std::to_string(fd.get());
+  UniqueFd direct(::open(same.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC));
+  return std::make_unique<RealDisk>(std::move(fd), workers, std::move(direct));
 }
 
 Task<error_code> RealDisk::read(std::uint64_t offset, std::span<std::byte> into) {
@@ -87,9 +119,28 @@ bool RealDisk::read_now(std::uint64_t offset, std::span<std::byte> into) {
 
 Task<error_code> RealDisk::write(std::uint64_t offset,
                                  std::vector<std::span<const std::byte>> from) {
+  const bool direct = direct_ && !direct_refused_ && offset % kDirectAlignment == 0 &&
+                      writing_bytes_ <= kMaxDirectBacklog;
+  const std::uint64_t size = size_of(from);
+  writing_bytes_ += size;
   error_code result;
-  auto job = [fd = fd_.get(), offset, &from, &result] { result = write_all(fd, offset, from); };
+  bool refused = false;
+  auto job = [this, direct, offset, &from, &result, &refused] {
+    Parts aligned;
+    if (direct) {
+      Parts rest = cut_unaligned(from);
+      aligned = std::exchange(from, std::move(rest));
+    }
+    if (!aligned.empty()) {
+      result = write_all(direct_.get(), offset, aligned);
+      refused = static_cast<bool>(result);  // whatever it is, an ordinary write tells
+      if (refused) result = write_all(fd_.get(), offset, aligned);
+    }
+    if (!result) result = write_all(fd_.get(), offset + size_of(aligned), from);
+  };
   co_await workers_.run(job);
+  writing_bytes_ -= size;
+  direct_refused_ = direct_refused_ || refused;
   co_return result;
 }
 

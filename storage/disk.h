@@ -50,12 +50,17 @@ class Disk {
   [[nodiscard]] virtual Task<error_code> sync() = 0;
 };
 
+// Writes go past the page cache where the file system allows it and the device keeps up: readers
+// have the bytes in the page cache of the mount already, and a second copy costs more than all the
+// rest of a download (measured: half of the CPU time of reading 1 GiB).
 class RealDisk final : public Disk {
  public:
   // Creates or opens `directory`/data (never through a symbolic link, O_CLOEXEC, 0600).
   [[nodiscard]] static Result<std::unique_ptr<RealDisk>> open(
       const std::filesystem::path& directory, WorkerPool& workers);
-  RealDisk(UniqueFd fd, WorkerPool& workers) : fd_(std::move(fd)), workers_(workers) {}
+  // `direct`: the same file opened with O_DIRECT; none: every write goes through the page cache.
+  RealDisk(UniqueFd fd, WorkerPool& workers, UniqueFd direct = {})
+      : fd_(std::move(fd)), direct_(std::move(direct)), workers_(workers) {}
   Task<error_code> read(std::uint64_t offset, std::span<std::byte> into) override;
   bool read_now(std::uint64_t offset, std::span<std::byte> into) override;
   Task<error_code> write(std::uint64_t offset,
@@ -64,6 +69,9 @@ class RealDisk final : public Disk {
 
  private:
   UniqueFd fd_;
+  UniqueFd direct_;
+  bool direct_refused_ = false;
+  std::size_t writing_bytes_ = 0;  // of write() calls that are not complete
   WorkerPool& workers_;
 };
 

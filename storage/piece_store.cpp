@@ -28,7 +28,7 @@ struct FreeDeleter {
 };
 using ReadBuffer = std::unique_ptr<std::byte, FreeDeleter>;
 
-std::byte zero_block[kBlockSize];  // what padding reads as
+alignas(4096) std::byte zero_block[kBlockSize];  // what padding reads as; written like a block
 
 }  // namespace
 

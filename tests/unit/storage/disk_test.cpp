@@ -77,6 +77,63 @@ TEST_F(RealDiskTest, WritesManyPiecesOfMemoryOneAfterTheOther) {
   EXPECT_EQ(read(*disk, 11, truth.size()), truth);
 }
 
+// Memory that begins at a page.
+struct Pages {
+  explicit Pages(const Bytes& bytes)
+      : memory(static_cast<std::byte*>(std::aligned_alloc(4096, (bytes.size() / 4096 + 1) * 4096)),
+               &std::free),
+        size(bytes.size()) {
+    std::ranges::copy(bytes, memory.get());
+  }
+  [[nodiscard]] std::span<const std::byte> part(std::size_t from, std::size_t count) const {
+    return {memory.get() + from, count};
+  }
+  std::unique_ptr<std::byte, decltype(&std::free)> memory;
+  std::size_t size;
+};
+
+TEST_F(RealDiskTest, WholePagesAndWhatIsLeftOfOneArriveAlike) {
+  const auto disk = opened();
+  const Bytes truth = pattern(5 * 16384 + 777, 30);
+  const Pages pages(truth);
+  std::vector<std::span<const std::byte>> from;
+  for (std::size_t at = 0; at < truth.size(); at += 16384)
+    from.push_back(pages.part(at, std::min<std::size_t>(16384, truth.size() - at)));
+  EXPECT_EQ(loop.run(disk->write(8192, from)), error_code());
+  EXPECT_EQ(read(*disk, 8192, truth.size()), truth);
+  EXPECT_EQ(stdfs::file_size(directory / "data"), 8192 + truth.size());
+
+  EXPECT_EQ(loop.run(disk->write(8192, {pages.part(16384, 16384)})), error_code());
+  EXPECT_EQ(read(*disk, 8192, 16384), Bytes(truth.begin() + 16384, truth.begin() + 32768))
+      << "what was read before must not be remembered";
+  EXPECT_EQ(loop.run(disk->write(100, {pages.part(0, 4096), pages.part(4096, 5)})), error_code());
+  EXPECT_EQ(read(*disk, 100, 4101), Bytes(truth.begin(), truth.begin() + 4101));
+}
+
+TEST_F(RealDiskTest, WhatIsWrittenInWholePagesIsNotKeptInThePageCache) {
+  const UniqueFd probe(
+      ::open((directory / "probe").c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600));
+  ASSERT_TRUE(probe) << "this test needs a filesystem with O_DIRECT for " << directory;
+  const auto disk = opened();
+  const Pages pages(pattern(1 << 20, 31));
+  EXPECT_EQ(loop.run(disk->write(0, {pages.part(0, 1 << 20)})), error_code());
+  Bytes into(4096);
+  EXPECT_FALSE(disk->read_now(0, into)) << "a filesystem in memory will not do for this test";
+  EXPECT_EQ(read(*disk, 0, 4096), pattern(4096, 31));
+}
+
+TEST_F(RealDiskTest, WhatCannotBeWrittenDirectlyIsWrittenAllTheSame) {
+  { std::ofstream make(directory / "data"); }
+  UniqueFd file(::open((directory / "data").c_str(), O_RDWR | O_CLOEXEC));
+  UniqueFd refusing(::open((directory / "data").c_str(), O_RDONLY | O_CLOEXEC));
+  RealDisk disk(std::move(file), workers, std::move(refusing));
+  const Pages pages(pattern(8192, 32));
+  for (const std::uint64_t offset : {0, 8192}) {
+    EXPECT_EQ(loop.run(disk.write(offset, {pages.part(0, 8192)})), error_code());
+    EXPECT_EQ(read(disk, offset, 8192), pattern(8192, 32));
+  }
+}
+
 TEST_F(RealDiskTest, OffsetsBeyondFourGibibytesAreKeptApart) {
   const auto disk = opened();
   const std::uint64_t far = (std::uint64_t{5} << 30) + 1;
