@@ -12,27 +12,31 @@
 #include "fs/mounted_torrent.h"
 #include "fs/mountpoint.h"
 #include "fs/options.h"
-#include "fs/torrent_file.h"
+#include "fs/source.h"
 #include "fs/torrent_report.h"
 
 namespace swarmfs::fs {
 namespace {
 
 int mount(const Options& options) {
-  OrComplaint<TorrentFile> torrent = open_torrent_file(options.torrent);
-  if (!torrent) return complain(torrent.error());
   const OrComplaint<std::string> cache =
       find_cache_root(options.cache_dir, std::getenv("XDG_CACHE_HOME"), std::getenv("HOME"));
   if (!cache) return complain(cache.error());
   const OrComplaint<std::string> mountpoint = find_mountpoint(options.mountpoint);
   if (!mountpoint) return complain(mountpoint.error());
+  const OrComplaint<void> allowed = check_may_mount(options.allow_other);
+  if (!allowed) return complain(allowed.error());
+  OrComplaint<Source> source = open_source(options.source, options.allow_local);
+  if (!source) return complain(source.error());
+  auto* const torrent = std::get_if<TorrentFile>(&*source);
+  if (torrent == nullptr) {
+    return complain({"magnet links are not supported yet; give the .torrent file or its URL"});
+  }
   const OrComplaint<void> apart = check_apart(*mountpoint, torrent->path, *cache);
   if (!apart) return complain(apart.error());
   const OrComplaint<bool> cleared = ready_mountpoint(*mountpoint);
   if (!cleared) return complain(cleared.error());
   if (*cleared) complain({*mountpoint + ": cleared a dead mount of an earlier swarmfs"});
-  const OrComplaint<void> allowed = check_may_mount(options.allow_other);
-  if (!allowed) return complain(allowed.error());
 
   if (options.foreground) return run_mounted(options, std::move(*torrent), *mountpoint, *cache, {});
   auto side = go_to_background(*mountpoint);
@@ -41,10 +45,19 @@ int mount(const Options& options) {
                      std::move(std::get<StartReport>(side)));
 }
 
-int check(const std::string& path) {
-  const OrComplaint<TorrentFile> torrent = open_torrent_file(path);
-  if (!torrent) return complain(torrent.error());
-  std::fputs(describe_torrent(torrent->metainfo).c_str(), stdout);
+std::string describe(const TorrentFile& torrent) {
+  return describe_torrent(torrent.metainfo);
+}
+
+std::string describe(const storage::Magnet& magnet) {
+  return describe_magnet(magnet);
+}
+
+int check(const Options& options) {
+  const OrComplaint<Source> source = open_source(options.source, options.allow_local);
+  if (!source) return complain(source.error());
+  const std::string text = std::visit([](const auto& s) { return describe(s); }, *source);
+  std::fputs(text.c_str(), stdout);
   return EXIT_SUCCESS;
 }
 
@@ -63,7 +76,7 @@ int start(int argc, const char* const* argv) {
       print_fuse_versions();
       return EXIT_SUCCESS;
     case Options::Action::check:
-      return check(options->torrent);
+      return check(*options);
     case Options::Action::mount:
       break;
   }

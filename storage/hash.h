@@ -23,6 +23,15 @@ struct Sha1Digest {
 };
 using InfoHash = Sha1Digest;
 
+// What names a v2 torrent (BEP 52).
+struct Sha256Digest {
+  std::array<std::byte, 32> bytes{};
+  auto operator<=>(const Sha256Digest&) const = default;
+  [[nodiscard]] std::string hex() const;  // 64 lower-case digits
+  [[nodiscard]] static std::optional<Sha256Digest> from_hex(
+      std::string_view);  // exactly 64 hex digits
+};
+
 // Incremental SHA-1 (FIPS 180-4): update in order, then finish once.
 class Sha1 {
  public:

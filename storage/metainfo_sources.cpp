@@ -1,6 +1,8 @@
 #include "storage/metainfo_sources.h"
 
 #include <algorithm>
+#include <boost/asio/ip/address_v6.hpp>
+#include <charconv>
 #include <initializer_list>
 #include <optional>
 #include <set>
@@ -34,6 +36,11 @@ bool is_url(std::string_view url, std::initializer_list<std::string_view> scheme
   return std::any_of(schemes.begin(), schemes.end(), [&](std::string_view scheme) {
     return same_ignoring_case(url.substr(0, colon), scheme);
   });
+}
+
+bool fits_host_name(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_';
 }
 
 class TrackerReader {
@@ -174,6 +181,27 @@ bool is_tracker_url(std::string_view url) {
 
 bool is_web_seed_url(std::string_view url) {
   return is_url(url, {"http", "https"});
+}
+
+std::optional<HostPort> parse_host_port(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == text.npos) return std::nullopt;
+  const std::string_view digits = text.substr(colon + 1);
+  std::uint16_t port = 0;
+  const auto [end, bad] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (bad != std::errc() || end != digits.data() + digits.size() || port == 0) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  if (host.empty() || host.size() > kMaxHostSize) return std::nullopt;
+  if (host.front() != '[') {
+    if (!std::all_of(host.begin(), host.end(), fits_host_name)) return std::nullopt;
+    return HostPort(host, port);
+  }
+  if (host.back() != ']') return std::nullopt;
+  host = host.substr(1, host.size() - 2);
+  error_code not_an_address;
+  asio::ip::make_address_v6(host, not_an_address);
+  if (not_an_address) return std::nullopt;
+  return HostPort(host, port);
 }
 
 }  // namespace swarmfs::storage

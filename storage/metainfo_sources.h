@@ -7,6 +7,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,5 +42,9 @@ struct MetainfoSources {
 [[nodiscard]] bool is_tracker_url(std::string_view url);
 // The same for http and https.
 [[nodiscard]] bool is_web_seed_url(std::string_view url);
+
+using HostPort = std::pair<std::string, std::uint16_t>;  // IPv6 without brackets
+// HOST:PORT, with IPv6 addresses in brackets. Empty: it is not that.
+[[nodiscard]] std::optional<HostPort> parse_host_port(std::string_view text);
 
 }  // namespace swarmfs::storage

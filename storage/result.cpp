@@ -96,6 +96,20 @@ class StorageCategory final : public boost::system::error_category {
         return "the piece layers of the v2 torrent do not match its files";
       case StorageErrc::v2_inconsistent:
         return "the v1 and v2 halves of the torrent describe different files";
+      case StorageErrc::not_a_magnet:
+        return "neither a magnet link (magnet:?xt=urn:btih:...) nor an info-hash";
+      case StorageErrc::magnet_too_long:
+        return "the magnet link is longer than 256 KiB";
+      case StorageErrc::magnet_hash_missing:
+        return "the magnet link names no torrent: it has no xt=urn:btih:INFO-HASH (is it cut "
+               "short? put it in quotes, the shell ends a command at '&')";
+      case StorageErrc::magnet_hash_malformed:
+        return "the magnet link's info-hash is malformed: it must be 40 hex digits or 32 base32 "
+               "characters (v2: 1220 and 64 hex digits)";
+      case StorageErrc::magnet_hash_zero:
+        return "the info-hash is all zeros, which names no torrent";
+      case StorageErrc::magnet_ambiguous:
+        return "the magnet link names two different torrents";
     }
     return "unknown storage error";
   }

@@ -67,6 +67,13 @@ enum class StorageErrc {
   v2_padding,
   v2_layers_malformed,
   v2_inconsistent,
+  // -- magnet links and info-hashes
+  not_a_magnet,
+  magnet_too_long,
+  magnet_hash_missing,
+  magnet_hash_malformed,
+  magnet_hash_zero,
+  magnet_ambiguous,
 };
 
 const boost::system::error_category& storage_category();

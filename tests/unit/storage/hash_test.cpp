@@ -50,5 +50,16 @@ TEST(Sha1Digest, ReadsExactlyFortyHexDigits) {
   EXPECT_FALSE(Sha1Digest::from_hex(""));
 }
 
+TEST(Sha256Digest, ReadsExactlySixtyFourHexDigits) {
+  const std::string hex = "00" + std::string(60, 'A') + "fF";
+  const std::optional<Sha256Digest> digest = Sha256Digest::from_hex(hex);
+  ASSERT_TRUE(digest);
+  EXPECT_EQ(digest->bytes.front(), std::byte{0});
+  EXPECT_EQ(digest->bytes.back(), std::byte{0xFF});
+  EXPECT_EQ(digest->hex(), "00" + std::string(60, 'a') + "ff");
+  EXPECT_FALSE(Sha256Digest::from_hex(hex.substr(2)));
+  EXPECT_FALSE(Sha256Digest::from_hex("x" + hex.substr(1)));
+}
+
 }  // namespace
 }  // namespace swarmfs::storage

@@ -98,5 +98,17 @@ TEST(MetainfoSources, WarningsAreBounded) {
   EXPECT_LT(metainfo.warnings.front().size(), 200U);
 }
 
+TEST(HostPort, IsANameOrAnAddressAndAPort) {
+  EXPECT_EQ(parse_host_port("192.0.2.7:1"), HostPort("192.0.2.7", 1));
+  EXPECT_EQ(parse_host_port("seed_1.example-x:65535"), HostPort("seed_1.example-x", 65535));
+  EXPECT_EQ(parse_host_port("[2001:db8::1]:6881"), HostPort("2001:db8::1", 6881));
+  for (const char* text :
+       {"", ":", "h", ":1", "h:", "h:0", "h:65536", "h:-1", "h:1x", "::1:6881", "[]:1", "[:1",
+        "]:1", "[::1]", "[::1:6881", "[192.0.2.7]:1", "a b:1", "h/x:1"}) {
+    EXPECT_FALSE(parse_host_port(text)) << text;
+  }
+  EXPECT_FALSE(parse_host_port(std::string(254, 'a') + ":1"));
+}
+
 }  // namespace
 }  // namespace swarmfs::storage
