@@ -122,6 +122,9 @@ struct Announcer::State {
   static Task<Outcome> ask_udp(std::shared_ptr<State> self, Tracker& tracker,
                                AnnounceRequest request, Family family);
 
+  [[nodiscard]] Result<std::vector<UdpEndpoint>> allowed(const Tracker& tracker,
+                                                         const std::vector<Endpoint>& found,
+                                                         Family family) const;
   [[nodiscard]] AnnounceRequest request_to(const Tracker& tracker, AnnounceEvent event) const;
   [[nodiscard]] HttpRequest http_request(const Tracker& tracker, const AnnounceRequest& announce,
                                          Family family) const;
@@ -214,12 +217,31 @@ HttpRequest Announcer::State::http_request(const Tracker& tracker, const Announc
   return request;
 }
 
+// Those of `found` that a tracker of this URL may be asked at.
+Result<std::vector<UdpEndpoint>> Announcer::State::allowed(const Tracker& tracker,
+                                                           const std::vector<Endpoint>& found,
+                                                           Family family) const {
+  std::vector<UdpEndpoint> addresses;
+  bool refused = false;
+  for (const Endpoint& each : found) {
+    const Endpoint endpoint = normalised(each);
+    if (!is_of(endpoint, family)) continue;
+    const bool may =
+        may_ask_udp_tracker(endpoint, tracker.source, tracker.udp->path, parts.allow_local);
+    if (may) addresses.emplace_back(endpoint.address(), endpoint.port());
+    refused = refused || !may;
+  }
+  if (addresses.empty() && refused) return NetErrc::refused_address;
+  if (addresses.size() > kMaxHostAddresses) addresses.resize(kMaxHostAddresses);
+  return addresses;
+}
+
 Task<Outcome> Announcer::State::ask_udp(std::shared_ptr<State> self, Tracker& tracker,
                                         AnnounceRequest request, Family family) {
   UdpAnnounce announce;
   announce.request = request;
   announce.url_data = tracker.udp->url_data;
-  // Who heard us once is asked the BEP's way; only a first answer is worth a second datagram.
+  // Who heard us once is asked in the BEP's rhythm; only a first answer is worth more datagrams.
   if (request.event != AnnounceEvent::started) announce.next_address = kUdpRetransmit;
   const bool stopped = request.event == AnnounceEvent::stopped;
   if (stopped) announce.deadline = kStopDeadline;
@@ -231,18 +253,9 @@ Task<Outcome> Announcer::State::ask_udp(std::shared_ptr<State> self, Tracker& tr
     found = co_await std::move(lookup);
   }
   if (!found) co_return failure(found.error());
-  bool refused = false;
-  for (const Endpoint& each : *found) {
-    const Endpoint endpoint = normalised(each);
-    if (!is_of(endpoint, family)) continue;
-    if (may_ask_udp_tracker(endpoint, tracker.source, tracker.udp->path, self->parts.allow_local)) {
-      announce.addresses.emplace_back(endpoint.address(), endpoint.port());
-    } else {
-      refused = true;
-    }
-  }
-  if (announce.addresses.empty() && refused) co_return failure(NetErrc::refused_address);
-  if (announce.addresses.size() > kMaxHostAddresses) announce.addresses.resize(kMaxHostAddresses);
+  auto addresses = self->allowed(tracker, *found, family);
+  if (!addresses) co_return failure(addresses.error());
+  announce.addresses = std::move(*addresses);
   auto exchange = self->udp->announce(std::move(announce));
   const Result<UdpAnswer> answer = co_await std::move(exchange);
   co_return outcome_of(answer);

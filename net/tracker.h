@@ -48,7 +48,7 @@ class Announcer {
     std::function<void(const std::string&)> log;                        // one line
     Fetch fetch = {};                                                   // empty: http_get
     UdpPort* udp = nullptr;                                             // null: no UDP trackers
-    std::uint64_t seed = 0;         // of UDP transaction ids and of the order within a tier
+    std::uint64_t seed = 0;                                             // of UDP transaction ids
     std::size_t user_tiers = 0;     // how many tiers, the first ones, the user typed
     LocalInterface interface = {};  // HTTP leaves by it; `udp` is bound already
     // What a tracker says our address is (BEP 24), when that is a global one. A claim, no fact.
