@@ -109,13 +109,13 @@ Task<void> show_stalls(Program& p) {
   std::uint64_t received = 0;
   for (int quiet = 0;;) {
     co_await p.clock.sleep(kStallCheck);
-    const net::SwarmStatus status = p.session->swarm().status();
+    const net::SwarmStatus status = p.session->status();
     const bool stalled = p.fs->held_reads() > 0 && status.received_bytes == received;
     received = status.received_bytes;
     quiet = stalled ? quiet + 1 : 0;
     const auto ranges = p.fs->waiting_for();
     const bool reachable = std::all_of(ranges.begin(), ranges.end(), [&p](storage::ByteRange r) {
-      return p.session->swarm().reachable(r);
+      return p.session->reachable(r);
     });
     const std::string why = stall_reason(status, p.session->trackers_status(), reachable);
     p.log.show_status(quiet >= kQuietChecks ? why : "");
@@ -148,7 +148,10 @@ std::optional<Complaint> build(Program& p, const Options& options, TorrentFile t
       net::TorrentSession::Parts{.executor = p.io.get_executor(),
                                  .clock = p.clock,
                                  .dialer = net::tcp_dialer(p.io.get_executor()),
-                                 .metainfo = std::move(torrent.metainfo),
+                                 .info_hash = torrent.metainfo.info_hash,
+                                 .metainfo = torrent.metainfo,
+                                 .torrent = std::move(torrent.bytes),
+                                 .trackers = torrent.metainfo.trackers,
                                  .hashers = p.hashers,
                                  .disk = p.disk.get(),
                                  .peers = options.peers,
@@ -160,7 +163,7 @@ std::optional<Complaint> build(Program& p, const Options& options, TorrentFile t
                        .clock = p.clock,
                        .metainfo = p.session->metainfo(),
                        .store = p.session->store(),
-                       .want = [&s = *p.session](net::Wish wish) { return s.swarm().want(wish); },
+                       .want = [&s = *p.session](net::Wish wish) { return s.want(wish); },
                        .options = {.owner = {.uid = ::getuid(), .gid = ::getgid(), .mtime = mtime},
                                    .soft_timeout = options.soft_timeout}});
 

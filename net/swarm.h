@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -49,6 +50,10 @@ struct SwarmStatus {
   std::uint64_t redundant_bytes = 0;  // payload that was not needed (duplicates)
   std::uint64_t corrupt_bytes = 0;    // of pieces that failed their hash
   std::size_t banned = 0;
+  // While the metainfo comes from peers (TorrentSession): bytes that came, not checked yet, of how
+  // many; empty: no connected peer has said.
+  std::uint64_t metadata_bytes = 0;
+  std::optional<std::uint64_t> metadata_size;
 };
 
 class Swarm {

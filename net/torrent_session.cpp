@@ -6,6 +6,8 @@
 #include <string_view>
 
 #include "net/name_lookup.h"
+#include "storage/block_pool.h"
+#include "storage/task_group.h"
 
 namespace swarmfs::net {
 namespace {
@@ -47,83 +49,141 @@ std::size_t pool_size(std::uint32_t piece_length) {
   return std::max(kUsualPool, 2 * std::size_t{piece_length} + kPoolReserve);
 }
 
-TorrentSession::TorrentSession(Parts parts)
-    : parts_(std::move(parts)),
-      peer_id_(make_peer_id()),
-      pool_(pool_size(parts_.metainfo.layout.piece_length()) / storage::kBlockSize),
-      store_({.executor = parts_.executor,
-              .layout = parts_.metainfo.layout,
-              .piece_hashes = parts_.metainfo.piece_hashes,
-              .pool = pool_,
-              .hashers = parts_.hashers,
-              .disk = parts_.disk,
-              .warn = [this](const std::string& line) { parts_.log(2, line); }}),
-      swarm_(parts_.executor, parts_.clock, parts_.dialer, store_, pool_, swarm_config(),
-             parts_.log),
-      announcer_(announcer_parts()),
-      lookups_(parts_.executor) {}
+struct TorrentSession::State {
+  explicit State(Parts p);
 
-Swarm::Config TorrentSession::swarm_config() const {
+  [[nodiscard]] Swarm::Config swarm_config() const;
+  [[nodiscard]] Announcer::Parts announcer_parts();
+  void on_metainfo();
+  // Looks `name` up until it is found, and adds what it stands for.
+  [[nodiscard]] Task<void> find_peer(PeerName name);
+
+  Parts parts;
+  PeerId peer_id;
+  storage::BlockPool pool;
+  std::unique_ptr<storage::PieceStore> store;
+  std::unique_ptr<Swarm> swarm;
+  Announcer announcer;
+  storage::TaskGroup lookups;
+};
+
+TorrentSession::State::State(Parts p)
+    : parts(std::move(p)),
+      peer_id(make_peer_id()),
+      pool(pool_size(parts.metainfo->layout.piece_length()) / storage::kBlockSize),
+      announcer(announcer_parts()),
+      lookups(parts.executor) {
+  on_metainfo();
+}
+
+void TorrentSession::State::on_metainfo() {
+  store = std::make_unique<storage::PieceStore>(
+      storage::PieceStore::Parts{.executor = parts.executor,
+                                 .layout = parts.metainfo->layout,
+                                 .piece_hashes = parts.metainfo->piece_hashes,
+                                 .pool = pool,
+                                 .hashers = parts.hashers,
+                                 .disk = parts.disk,
+                                 .warn = [this](const std::string& line) { parts.log(2, line); }});
+  swarm = std::make_unique<Swarm>(parts.executor, parts.clock, parts.dialer, *store, pool,
+                                  swarm_config(), parts.log);
+}
+
+Swarm::Config TorrentSession::State::swarm_config() const {
   Swarm::Config config;
-  config.info_hash = parts_.metainfo.info_hash;
-  config.peer_id = peer_id_;
-  config.allow_local = parts_.allow_local;
+  config.info_hash = parts.info_hash;
+  config.peer_id = peer_id;
+  config.allow_local = parts.allow_local;
   config.seed = random_number();
   return config;
 }
 
-Announcer::Parts TorrentSession::announcer_parts() {
+Announcer::Parts TorrentSession::State::announcer_parts() {
   AnnounceRequest identity;
-  identity.info_hash = parts_.metainfo.info_hash;
-  identity.peer_id = peer_id_;
-  identity.port = parts_.port;
+  identity.info_hash = parts.info_hash;
+  identity.peer_id = peer_id;
+  identity.port = parts.port;
   identity.key = static_cast<std::uint32_t>(random_number());
   const auto progress = [this] {
-    const std::uint64_t total = store_.layout().total_size();
-    return std::pair(swarm_.status().received_bytes, total - store_.verified_bytes({0, total}));
+    const std::uint64_t total = store->layout().total_size();
+    return std::pair(swarm->status().received_bytes, total - store->verified_bytes({0, total}));
   };
   const auto found = [this](std::span<const Endpoint> peers, PeerSource source) {
-    swarm_.add_peers(peers, source);
+    swarm->add_peers(peers, source);
   };
-  const auto log = [this](const std::string& line) { parts_.log(1, line); };
-  return {.executor = parts_.executor,
-          .clock = parts_.clock,
-          .tiers = parts_.metainfo.trackers,
-          .allow_local = parts_.allow_local,
+  const auto log = [this](const std::string& line) { parts.log(1, line); };
+  return {.executor = parts.executor,
+          .clock = parts.clock,
+          .tiers = parts.trackers,
+          .allow_local = parts.allow_local,
           .identity = identity,
           .progress = progress,
           .found = found,
           .log = log};
 }
 
-void TorrentSession::start() {
-  swarm_.start();
-  for (const PeerName& peer : parts_.peers) lookups_.spawn(find_peer(peer));
-  announcer_.start();
-}
-
-Task<void> TorrentSession::find_peer(PeerName name) {
+Task<void> TorrentSession::State::find_peer(PeerName name) {
   for (Duration pause = kFirstLookupPause;; pause = std::min(2 * pause, kLongestLookupPause)) {
     const Result<std::vector<Endpoint>> found = co_await look_up(name.host, name.port);
     if (found && !found->empty()) {
-      swarm_.add_peers(*found, PeerSource::user);
+      swarm->add_peers(*found, PeerSource::user);
       co_return;
     }
     const std::string why = found ? "no address" : found.error().message();
-    parts_.log(2, "--peer " + name.host + ": " + why + "; trying again");
-    co_await parts_.clock.sleep(pause);
+    parts.log(2, "--peer " + name.host + ": " + why + "; trying again");
+    co_await parts.clock.sleep(pause);
   }
 }
 
+TorrentSession::TorrentSession(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {}
+
+TorrentSession::~TorrentSession() = default;
+
+void TorrentSession::start() {
+  State& s = *state_;
+  s.swarm->start();
+  for (const PeerName& peer : s.parts.peers) s.lookups.spawn(s.find_peer(peer));
+  s.announcer.start();
+}
+
 Task<void> TorrentSession::stop() {
-  store_.close();
-  lookups_.cancel();
-  storage::TaskGroup both(parts_.executor);
-  both.spawn(announcer_.stop());
-  both.spawn(swarm_.stop());
+  const std::shared_ptr<State> s = state_;
+  s->store->close();
+  s->lookups.cancel();
+  storage::TaskGroup both(s->parts.executor);
+  both.spawn(s->announcer.stop());
+  both.spawn(s->swarm->stop());
   co_await both.join();
-  co_await lookups_.join();
-  co_await store_.stop();
+  co_await s->lookups.join();
+  co_await s->store->stop();
+}
+
+bool TorrentSession::has_metadata() const {
+  return true;
+}
+Task<Result<void>> TorrentSession::wait_metadata() {
+  co_return Result<void>();
+}
+const storage::Metainfo& TorrentSession::metainfo() const {
+  return *state_->parts.metainfo;
+}
+storage::PieceStore& TorrentSession::store() {
+  return *state_->store;
+}
+void TorrentSession::add_peers(std::span<const Endpoint> endpoints, PeerSource source) {
+  state_->swarm->add_peers(endpoints, source);
+}
+Demand TorrentSession::want(Wish wish) {
+  return state_->swarm->want(wish);
+}
+bool TorrentSession::reachable(storage::ByteRange range) const {
+  return state_->swarm->reachable(range);
+}
+SwarmStatus TorrentSession::status() const {
+  return state_->swarm->status();
+}
+std::string TorrentSession::trackers_status() const {
+  return state_->announcer.status();
 }
 
 }  // namespace swarmfs::net
