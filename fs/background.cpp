@@ -35,6 +35,7 @@ constexpr std::size_t kMaxWord = 4096;
 
 // What the child says: one of these, its text, a newline.
 constexpr char kWaiting = 'w';
+constexpr char kPatience = 'p';
 constexpr char kLive = 'l';
 constexpr char kFailed = '0';  // plus the exit code
 
@@ -70,7 +71,7 @@ class Parent {
     while (true) {
       if (const std::optional<int> code = take_lines()) return finish(*code);
       const auto waited = SteadyClock::now() - began_;
-      if (waited >= kStartDeadline) return give_up();
+      if (!patient_ && waited >= kStartDeadline) return give_up();
       show(waited >= kQuietStart);
       pollfd waiting{pipe_.get(), POLLIN, 0};
       const int ready = ::poll(&waiting, 1, static_cast<int>(kRedraw.count()));
@@ -96,6 +97,8 @@ class Parent {
       received_.erase(0, end + 1);
       if (line.starts_with(kWaiting)) {
         waiting_for_ = line.substr(1);
+      } else if (line.starts_with(kPatience)) {
+        patient_ = true;
       } else if (line.starts_with(kLive)) {
         return probe();
       } else if (!line.empty()) {
@@ -167,6 +170,7 @@ class Parent {
   std::string received_;
   std::string waiting_for_;
   bool shown_ = false;
+  bool patient_ = false;
   SteadyClock::time_point began_ = SteadyClock::now();
 };
 
@@ -201,6 +205,10 @@ void StartReport::tell(char kind, const std::string& text) {
 
 void StartReport::waiting_for(const std::string& what) {
   tell(kWaiting, what);
+}
+
+void StartReport::take_your_time() {
+  tell(kPatience, "");
 }
 
 void StartReport::live() {

@@ -21,8 +21,11 @@ class StartReport {
   StartReport() = default;
   explicit StartReport(storage::UniqueFd pipe) : pipe_(std::move(pipe)) {}
 
-  // What a long start is waiting for, in a few words. The parent shows it on a terminal.
+  // What a long start is waiting for, in a few words. The parent shows it on a terminal, and gives
+  // up after 30 s.
   void waiting_for(const std::string& what);
+  // From now on the parent waits as long as it takes: the user said so.
+  void take_your_time();
   // The kernel's first request was answered. From now on nobody reads our stderr.
   void live();
   // Returns the exit code.

@@ -18,15 +18,30 @@
 namespace swarmfs::fs {
 namespace {
 
+OrComplaint<Source> open_source(const std::string& text) {
+  if (storage::is_magnet_link(text)) {
+    Result<storage::Magnet> magnet = storage::parse_magnet(text);
+    if (!magnet) return Complaint{text + ": " + magnet.error().message()};
+    const error_code v2_only = storage::StorageErrc::v2_only;
+    if (!magnet->info_hash) return Complaint{text + ": " + v2_only.message()};
+    return Source{*std::move(magnet)};
+  }
+  OrComplaint<TorrentFile> torrent = open_torrent_file(text);
+  if (!torrent) return torrent.error();
+  return Source{*std::move(torrent)};
+}
+
 int mount(const Options& options) {
-  OrComplaint<TorrentFile> torrent = open_torrent_file(options.torrent);
-  if (!torrent) return complain(torrent.error());
+  OrComplaint<Source> source = open_source(options.torrent);
+  if (!source) return complain(source.error());
   const OrComplaint<std::string> cache =
       find_cache_root(options.cache_dir, std::getenv("XDG_CACHE_HOME"), std::getenv("HOME"));
   if (!cache) return complain(cache.error());
   const OrComplaint<std::string> mountpoint = find_mountpoint(options.mountpoint);
   if (!mountpoint) return complain(mountpoint.error());
-  const OrComplaint<void> apart = check_apart(*mountpoint, torrent->path, *cache);
+  const auto* const torrent = std::get_if<TorrentFile>(&*source);
+  const OrComplaint<void> apart =
+      check_apart(*mountpoint, torrent != nullptr ? torrent->path : "", *cache);
   if (!apart) return complain(apart.error());
   const OrComplaint<bool> cleared = ready_mountpoint(*mountpoint);
   if (!cleared) return complain(cleared.error());
@@ -34,10 +49,10 @@ int mount(const Options& options) {
   const OrComplaint<void> allowed = check_may_mount(options.allow_other);
   if (!allowed) return complain(allowed.error());
 
-  if (options.foreground) return run_mounted(options, std::move(*torrent), *mountpoint, *cache, {});
+  if (options.foreground) return run_mounted(options, *std::move(source), *mountpoint, *cache, {});
   auto side = go_to_background(*mountpoint);
   if (const int* code = std::get_if<int>(&side)) return *code;
-  return run_mounted(options, std::move(*torrent), *mountpoint, *cache,
+  return run_mounted(options, *std::move(source), *mountpoint, *cache,
                      std::move(std::get<StartReport>(side)));
 }
 

@@ -34,6 +34,8 @@ struct Options {
   std::optional<std::string> cache_dir;  // as typed
   std::uint16_t port = kDefaultPort;
   bool allow_local = false;
+  bool wait_metadata = false;                               // be mounted only when it has come
+  std::optional<std::chrono::seconds> wait_metadata_limit;  // empty: for ever
   LogLevel log_level = LogLevel::info;
   bool allow_other = false;
   std::optional<std::chrono::seconds> soft_timeout;  // empty: reads wait for ever (hard)
