@@ -12,33 +12,22 @@
 #include "fs/mounted_torrent.h"
 #include "fs/mountpoint.h"
 #include "fs/options.h"
-#include "fs/torrent_file.h"
+#include "fs/source.h"
 #include "fs/torrent_report.h"
 
 namespace swarmfs::fs {
 namespace {
 
-OrComplaint<Source> open_source(const std::string& text) {
-  if (storage::is_magnet_link(text)) {
-    Result<storage::Magnet> magnet = storage::parse_magnet(text);
-    if (!magnet) return Complaint{text + ": " + magnet.error().message()};
-    const error_code v2_only = storage::StorageErrc::v2_only;
-    if (!magnet->info_hash) return Complaint{text + ": " + v2_only.message()};
-    return Source{*std::move(magnet)};
-  }
-  OrComplaint<TorrentFile> torrent = open_torrent_file(text);
-  if (!torrent) return torrent.error();
-  return Source{*std::move(torrent)};
-}
-
 int mount(const Options& options) {
-  OrComplaint<Source> source = open_source(options.torrent);
-  if (!source) return complain(source.error());
   const OrComplaint<std::string> cache =
       find_cache_root(options.cache_dir, std::getenv("XDG_CACHE_HOME"), std::getenv("HOME"));
   if (!cache) return complain(cache.error());
   const OrComplaint<std::string> mountpoint = find_mountpoint(options.mountpoint);
   if (!mountpoint) return complain(mountpoint.error());
+  const OrComplaint<void> allowed = check_may_mount(options.allow_other);
+  if (!allowed) return complain(allowed.error());
+  OrComplaint<Source> source = open_source(options.source, options.allow_local);
+  if (!source) return complain(source.error());
   const auto* const torrent = std::get_if<TorrentFile>(&*source);
   const OrComplaint<void> apart =
       check_apart(*mountpoint, torrent != nullptr ? torrent->path : "", *cache);
@@ -46,8 +35,6 @@ int mount(const Options& options) {
   const OrComplaint<bool> cleared = ready_mountpoint(*mountpoint);
   if (!cleared) return complain(cleared.error());
   if (*cleared) complain({*mountpoint + ": cleared a dead mount of an earlier swarmfs"});
-  const OrComplaint<void> allowed = check_may_mount(options.allow_other);
-  if (!allowed) return complain(allowed.error());
 
   if (options.foreground) return run_mounted(options, *std::move(source), *mountpoint, *cache, {});
   auto side = go_to_background(*mountpoint);
@@ -56,10 +43,19 @@ int mount(const Options& options) {
                      std::move(std::get<StartReport>(side)));
 }
 
-int check(const std::string& path) {
-  const OrComplaint<TorrentFile> torrent = open_torrent_file(path);
-  if (!torrent) return complain(torrent.error());
-  std::fputs(describe_torrent(torrent->metainfo).c_str(), stdout);
+std::string describe(const TorrentFile& torrent) {
+  return describe_torrent(torrent.metainfo);
+}
+
+std::string describe(const storage::Magnet& magnet) {
+  return describe_magnet(magnet);
+}
+
+int check(const Options& options) {
+  const OrComplaint<Source> source = open_source(options.source, options.allow_local);
+  if (!source) return complain(source.error());
+  const std::string text = std::visit([](const auto& s) { return describe(s); }, *source);
+  std::fputs(text.c_str(), stdout);
   return EXIT_SUCCESS;
 }
 
@@ -78,7 +74,7 @@ int start(int argc, const char* const* argv) {
       print_fuse_versions();
       return EXIT_SUCCESS;
     case Options::Action::check:
-      return check(options->torrent);
+      return check(*options);
     case Options::Action::mount:
       break;
   }

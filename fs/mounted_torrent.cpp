@@ -79,6 +79,15 @@ struct Wanted {
   std::vector<std::vector<std::string>> trackers;
   std::vector<storage::HostPort> hinted_peers;  // named by the link, not by the user
   std::vector<storage::FileRange> selected;     // empty: all files
+  std::vector<std::string> warnings;            // about the link
+
+  // In a tier of its own, if it is new.
+  void add_tracker(std::string url) {
+    const auto has = [&url](const auto& tier) {
+      return std::find(tier.begin(), tier.end(), url) != tier.end();
+    };
+    if (std::none_of(trackers.begin(), trackers.end(), has)) trackers.push_back({std::move(url)});
+  }
 };
 
 Wanted wanted(TorrentFile torrent) {
@@ -99,17 +108,13 @@ Wanted wanted(storage::Magnet magnet, std::optional<KeptTorrent> kept) {
     w.metainfo = std::move(kept->metainfo);
     w.torrent = std::move(kept->bytes);
   }
-  for (std::string& url : magnet.trackers) {
-    const auto has = [&url](const auto& tier) {
-      return std::find(tier.begin(), tier.end(), url) != tier.end();
-    };
-    if (std::none_of(w.trackers.begin(), w.trackers.end(), has)) w.trackers.push_back({url});
-  }
+  for (std::string& url : magnet.trackers) w.add_tracker(std::move(url));
   w.title = w.metainfo            ? w.metainfo->name
             : magnet.name.empty() ? w.info_hash.hex()
                                   : std::move(magnet.name);
   w.hinted_peers = std::move(magnet.peers);
   w.selected = std::move(magnet.selected);
+  w.warnings = std::move(magnet.warnings);
   return w;
 }
 
@@ -304,6 +309,7 @@ void build_session(Program& p, Wanted what) {
                                  .peers = p.options.peers,
                                  .port = p.options.port,
                                  .allow_local = p.options.allow_local,
+                                 .pex = p.options.pex,
                                  .log = log,
                                  .on_metadata = keep});
   if (!what.hinted_peers.empty()) {
@@ -321,6 +327,8 @@ std::optional<Complaint> build(Program& p, Wanted what, const std::string& mount
   // Metadata from peers has no date, so this stays when it comes.
   const std::int64_t mtime =
       what.metainfo ? what.metainfo->creation_date.value_or(p.cache->added()) : p.cache->added();
+  for (const std::string& line : what.warnings) p.log.write(LogLevel::warning, line);
+  for (const std::string& url : p.options.trackers) what.add_tracker(url);
   build_session(p, std::move(what));
   p.fs = std::make_unique<TorrentFs>(
       TorrentFs::Parts{.executor = p.io.get_executor(),

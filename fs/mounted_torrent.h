@@ -5,17 +5,12 @@
 // Lifetime: everything lives inside run_mounted().
 #pragma once
 #include <string>
-#include <variant>
 
 #include "fs/background.h"
 #include "fs/options.h"
-#include "fs/torrent_file.h"
-#include "storage/magnet.h"
+#include "fs/source.h"
 
 namespace swarmfs::fs {
-
-// What to mount. A Magnet has a v1 info-hash.
-using Source = std::variant<TorrentFile, storage::Magnet>;
 
 // Mounts, and serves until the mount is gone: unmounted by somebody, or after SIGINT or SIGTERM. A
 // magnet's mount is live and empty until its metadata has come, which -o wait_metadata waits for

@@ -8,12 +8,19 @@
 #include <utility>
 
 #include "fs/terminal_text.h"
+#include "storage/magnet.h"
+#include "storage/metainfo_sources.h"
 
 namespace swarmfs::fs {
 namespace {
 
-// Longest name DNS knows.
-constexpr std::size_t kMaxHostName = 253;
+// IFNAMSIZ of linux/if.h, without the terminator.
+constexpr std::size_t kMaxInterfaceName = 15;
+// A day is for ever to a program; the cap keeps deadlines far from overflow.
+constexpr std::uint64_t kMaxSeconds = 24 * 60 * 60;
+constexpr const char* kWaitMetadata = "--wait-metadata";
+constexpr const char* kNoLimit = "for ever";
+constexpr std::string_view kUsage = "Usage: swarmfs [options] SOURCE MOUNTPOINT";
 constexpr std::string_view kSeeHelp = " (swarmfs --help lists what there is)";
 
 // What mount(8), fstab and systemd put into -o for themselves, and what our mounts have or refuse
@@ -80,13 +87,20 @@ struct RawOptions {
   std::vector<std::string> words;  // positional
   std::vector<std::string> mount_options;
   std::vector<std::string> peers;
+  std::vector<std::string> trackers;
+  std::vector<std::string> dht_bootstrap;
   std::string cache_dir;
   std::string port;
+  std::string interface;
+  std::string wait_metadata;  // empty: not given; kNoLimit: given without a time
   std::string log_level;
   std::string check;
   bool foreground = false;
   bool debug = false;
   bool allow_local = false;
+  bool no_dht = false;
+  bool no_pex = false;
+  bool no_lsd = false;
   bool version = false;
   bool help = false;
 };
@@ -99,14 +113,35 @@ bool contains(const auto& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
+// Adds to what was given before, here or under -o.
+void add_list(CLI::App& app, const char* name, std::vector<std::string>& list, const char* type,
+              const char* description) {
+  const auto append = [&list](const std::vector<std::string>& given) {
+    list.insert(list.end(), given.begin(), given.end());
+  };
+  app.add_option_function<std::vector<std::string>>(name, append, description)
+      ->type_name(type)
+      ->allow_extra_args(false);
+}
+
 // The options that are also available under -o.
 void add_long_options(CLI::App& app, RawOptions& raw) {
   const auto last = CLI::MultiOptionPolicy::TakeLast;
   app.add_flag("-f,--foreground", raw.foreground, "stay in the foreground, log to the terminal");
   app.add_flag("-d,--debug", raw.debug, "-f, and show every request of the kernel");
-  app.add_option("--peer", raw.peers, "a peer to connect to; may be given many times")
-      ->type_name("HOST:PORT")
-      ->allow_extra_args(false);
+  add_list(app, "--peer", raw.peers, "HOST:PORT", "a peer to connect to; may be given many times");
+  add_list(app, "--tracker", raw.trackers, "URL", "one more tracker; may be given many times");
+  app.add_flag("--no-dht", raw.no_dht, "do not look for peers in the DHT");
+  app.add_flag("--no-pex", raw.no_pex, "do not exchange peers with peers");
+  app.add_flag("--no-lsd", raw.no_lsd, "do not look for peers on the local network");
+  add_list(app, "--dht-bootstrap", raw.dht_bootstrap, "HOST:PORT",
+           "one more node to enter the DHT by; may be given many times");
+  app.add_option("--interface", raw.interface, "use this network interface, or this address of it")
+      ->type_name("NAME|ADDRESS")
+      ->multi_option_policy(last);
+  app.add_flag(kWaitMetadata + std::string("{") + kNoLimit + "}", raw.wait_metadata,
+               "mount a magnet link only when its metadata has come; fail after SECONDS")
+      ->multi_option_policy(last);
   app.add_option("--cache-dir", raw.cache_dir,
                  "where downloaded data is kept [$XDG_CACHE_HOME/swarmfs or ~/.cache/swarmfs]")
       ->type_name("DIR")
@@ -130,8 +165,8 @@ void add_command_line(CLI::App& app, RawOptions& raw) {
       ->type_name("OPT[=VALUE],...")
       ->allow_extra_args(false);
   app.add_option("--check", raw.check,
-                 "say what a torrent holds, or what is wrong with it; no mount")
-      ->type_name("FILE.torrent")
+                 "say what a torrent or a link holds, or what is wrong with it; no mount")
+      ->type_name("SOURCE")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_flag("-h,--help", raw.help, "show this text");
   app.add_flag("-V,--version", raw.version, "show versions: ours, libfuse's, the FUSE protocol's");
@@ -168,6 +203,22 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
   return static_cast<std::uint16_t>(*value);
 }
 
+std::optional<std::chrono::seconds> parse_seconds(std::string_view text) {
+  const std::optional<std::uint64_t> value = parse_number(text);
+  if (!value || *value == 0 || *value > kMaxSeconds) return std::nullopt;
+  return std::chrono::seconds(*value);
+}
+
+// An address, or what may be the name of an interface (the kernel's dev_valid_name()).
+bool is_interface(std::string_view text) {
+  error_code not_an_address;
+  asio::ip::make_address(std::string(text), not_an_address);
+  if (!not_an_address) return true;
+  const bool plain = std::all_of(
+      text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7F && c != '/' && c != ':'; });
+  return plain && !text.empty() && text.size() <= kMaxInterfaceName && text != "." && text != "..";
+}
+
 // What -o says that is not a long option.
 struct MountWords {
   bool soft = false;
@@ -197,13 +248,10 @@ std::optional<Complaint> take_mount_option(const std::string& option, Options& o
   } else if (name == "soft") {
     words.soft = true;
   } else if (name == "timeo") {
-    // A day is for ever to a program; the cap keeps deadlines far from overflow.
-    constexpr std::uint64_t kMaxTimeo = 24 * 60 * 60;
-    const std::optional<std::uint64_t> seconds = parse_number(value);
-    if (!seconds || *seconds == 0 || *seconds > kMaxTimeo) {
-      return usage("-o " + option + ": timeo takes seconds, 1 to " + std::to_string(kMaxTimeo));
+    words.timeo = parse_seconds(value);
+    if (!words.timeo) {
+      return usage("-o " + option + ": timeo takes seconds, 1 to " + std::to_string(kMaxSeconds));
     }
-    words.timeo = std::chrono::seconds(*seconds);
   } else {
     words.long_options.push_back(option);
   }
@@ -220,10 +268,8 @@ std::optional<Complaint> take_long_option(const std::string& typed, RawOptions& 
   app.set_help_flag();
   add_long_options(app, raw);
   app.allow_extras();
-  const std::vector<std::string> peers_so_far = std::exchange(raw.peers, {});
   const auto complaint =
       parse_with(app, {"--" + name + typed.substr(equals)}, "-o " + typed + ": ");
-  raw.peers.insert(raw.peers.begin(), peers_so_far.begin(), peers_so_far.end());
   if (complaint && !app.remaining().empty()) {
     return usage("-o " + typed + ": unknown mount option" + std::string(kSeeHelp));
   }
@@ -246,15 +292,58 @@ std::optional<Complaint> take_mount_options(RawOptions& raw, Options& options) {
   return std::nullopt;
 }
 
-std::optional<Complaint> take_values(const RawOptions& raw, Options& options) {
-  for (const std::string& text : raw.peers) {
-    const std::optional<net::PeerName> peer = parse_peer_name(text);
-    if (!peer) {
+// The words of one option that takes HOST:PORT.
+std::optional<Complaint> take_host_ports(const std::string& option,
+                                         const std::vector<std::string>& words,
+                                         std::vector<net::PeerName>& names) {
+  for (const std::string& text : words) {
+    const auto parsed = storage::parse_host_port(text);
+    if (!parsed) {
       return usage(
-          "--peer " + text +
+          option + " " + text +
           ": not HOST:PORT, as in 192.0.2.7:6881, [2001:db8::1]:6881 or seed.example:6881");
     }
-    options.peers.push_back(*peer);
+    names.push_back({parsed->first, parsed->second});
+  }
+  return std::nullopt;
+}
+
+std::optional<Complaint> take_peer_sources(const RawOptions& raw, Options& options) {
+  if (auto complaint = take_host_ports("--peer", raw.peers, options.peers)) return complaint;
+  if (auto complaint = take_host_ports("--dht-bootstrap", raw.dht_bootstrap, options.dht_bootstrap))
+    return complaint;
+  for (const std::string& url : raw.trackers) {
+    if (!storage::is_tracker_url(url)) {
+      return usage("--tracker " + url +
+                   ": not the URL of a tracker, as in udp://tracker.example:1337/announce or "
+                   "https://tracker.example/announce");
+    }
+  }
+  options.trackers = raw.trackers;
+  options.dht = !raw.no_dht;
+  options.pex = !raw.no_pex;
+  options.lsd = !raw.no_lsd;
+  return std::nullopt;
+}
+
+std::optional<Complaint> take_wait_metadata(const RawOptions& raw, Options& options) {
+  options.wait_metadata = !raw.wait_metadata.empty();
+  if (!options.wait_metadata || raw.wait_metadata == kNoLimit) return std::nullopt;
+  options.wait_metadata_limit = parse_seconds(raw.wait_metadata);
+  if (options.wait_metadata_limit) return std::nullopt;
+  return usage(kWaitMetadata + std::string("=") + raw.wait_metadata + ": takes seconds, 1 to " +
+               std::to_string(kMaxSeconds) + ", or nothing");
+}
+
+std::optional<Complaint> take_values(const RawOptions& raw, Options& options) {
+  if (auto complaint = take_peer_sources(raw, options)) return complaint;
+  if (auto complaint = take_wait_metadata(raw, options)) return complaint;
+  if (!raw.interface.empty()) {
+    if (!is_interface(raw.interface)) {
+      return usage("--interface " + raw.interface +
+                   ": neither a network interface, as in eth0, nor an address, as in 192.0.2.7");
+    }
+    options.interface = raw.interface;
   }
   if (!raw.port.empty()) {
     const std::optional<std::uint16_t> port = parse_port(raw.port);
@@ -285,26 +374,27 @@ std::optional<Complaint> take_values(const RawOptions& raw, Options& options) {
 std::optional<Complaint> take_words(const RawOptions& raw, Options& options) {
   if (!raw.check.empty()) {
     if (!raw.words.empty()) {
-      return usage("--check takes one file and no mountpoint: what is " + raw.words.front() +
+      return usage("--check takes one source and no mountpoint: what is " + raw.words.front() +
                    " for?");
     }
     options.action = Options::Action::check;
-    options.torrent = raw.check;
+    options.source = raw.check;
     return std::nullopt;
   }
-  if (raw.words.empty())
-    return usage("what to mount? Usage: swarmfs [options] FILE.torrent MOUNTPOINT");
+  if (raw.words.empty()) return usage("what to mount? " + std::string(kUsage));
   if (raw.words.size() == 1) {
-    return usage(raw.words[0] +
-                 ": where to mount it? Usage: swarmfs [options] FILE.torrent MOUNTPOINT");
+    // A shell takes what follows the first '&' for another command.
+    const bool is_link = storage::is_magnet_link(raw.words[0]);
+    return usage(raw.words[0] + ": where to mount it? " + std::string(kUsage) +
+                 (is_link ? "; put the link in quotes" : ""));
   }
   if (raw.words.size() > 2) {
-    return usage("one torrent and one mountpoint, please: what is " + raw.words[2] + " for?");
+    return usage("one source and one mountpoint, please: what is " + raw.words[2] + " for?");
   }
-  options.torrent = raw.words[0];
+  options.source = raw.words[0];
   options.mountpoint = raw.words[1];
-  if (options.torrent.empty() || options.mountpoint.empty()) {
-    return usage("the torrent and the mountpoint must not be empty");
+  if (options.source.empty() || options.mountpoint.empty()) {
+    return usage("the source and the mountpoint must not be empty");
   }
   return std::nullopt;
 }
@@ -323,28 +413,6 @@ std::vector<std::string> split_mount_options(std::string_view list) {
   }
   std::erase(options, "");
   return options;
-}
-
-std::optional<net::PeerName> parse_peer_name(std::string_view text) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  const std::optional<std::uint16_t> port = parse_port(text.substr(colon + 1));
-  std::string host(text.substr(0, colon));
-  if (!port || host.empty() || host.size() > kMaxHostName) return std::nullopt;
-  if (host.starts_with('[')) {
-    if (!host.ends_with(']')) return std::nullopt;
-    host = host.substr(1, host.size() - 2);
-    error_code ec;
-    asio::ip::make_address_v6(host, ec);
-    if (ec) return std::nullopt;
-  } else {
-    const auto fits = [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-             c == '-' || c == '.' || c == '_';
-    };
-    if (!std::all_of(host.begin(), host.end(), fits)) return std::nullopt;
-  }
-  return net::PeerName{std::move(host), *port};
 }
 
 OrComplaint<Options> parse_options(int argc, const char* const* argv) {
@@ -370,15 +438,21 @@ std::string help_text() {
   add_command_line(app, raw);
   std::string text =
       "swarmfs mounts a torrent as a read-only directory; what is read is downloaded.\n\n"
-      "  swarmfs [options] FILE.torrent MOUNTPOINT     mount\n"
-      "  fusermount3 -u MOUNTPOINT                     unmount\n"
-      "  swarmfs --check FILE.torrent                  say what a torrent holds\n\n"
+      "  swarmfs [options] SOURCE MOUNTPOINT     mount\n"
+      "  fusermount3 -u MOUNTPOINT               unmount\n"
+      "  swarmfs --check SOURCE                  say what a torrent holds\n\n"
+      "SOURCE is a .torrent file, an http or https URL of one, - for one on stdin,\n"
+      "a magnet link in quotes, or an info-hash.\n\n"
       "Options:\n";
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_group().empty()) continue;
     std::string name = option->get_name(false, true);
     std::replace(name.begin(), name.end(), ',', ' ');
-    if (option->get_type_size() != 0) name += " " + option->get_type_name();
+    if (name.starts_with(kWaitMetadata)) {  // CLI11 shows kNoLimit with it
+      name = kWaitMetadata + std::string("[=SECONDS]");
+    } else if (option->get_type_size() != 0) {
+      name += " " + option->get_type_name();
+    }
     text += "  " + name +
             (name.size() < 24 ? std::string(24 - name.size(), ' ') : "\n" + std::string(26, ' ')) +
             option->get_description() + "\n";

@@ -50,6 +50,19 @@ std::string files_text(const storage::Metainfo& metainfo) {
   return out;
 }
 
+// "2", "4-8".
+std::string range_text(const storage::FileRange& range) {
+  const std::string first = std::to_string(range.first);
+  return range.first == range.last ? first : first + "-" + std::to_string(range.last);
+}
+
+// One line each, the first with the label.
+std::string lines(std::string_view label, const std::vector<std::string>& texts) {
+  std::string out;
+  for (const std::string& text : texts) out += line(out.empty() ? label : "", text);
+  return out;
+}
+
 }  // namespace
 
 std::string describe_torrent(const storage::Metainfo& metainfo) {
@@ -74,6 +87,28 @@ std::string describe_torrent(const storage::Metainfo& metainfo) {
   for (const std::string& warning : metainfo.warnings) out += line("warning", warning);
   out += line("files", counted(metainfo.files.size(), "file"));
   return out + files_text(metainfo);
+}
+
+std::string describe_magnet(const storage::Magnet& magnet) {
+  std::string out = line("name", magnet.name.empty() ? "not in the link" : magnet.name);
+  if (magnet.info_hash) out += line("info-hash", magnet.info_hash->hex());
+  if (magnet.v2_hash) out += line("v2 info-hash", magnet.v2_hash->hex());
+  if (magnet.length) out += line("size", size_text(*magnet.length) + ", says the link");
+  out += lines("trackers", magnet.trackers);
+  std::vector<std::string> peers;
+  for (const auto& [host, port] : magnet.peers) {
+    const bool v6 = host.find(':') != std::string::npos;
+    peers.push_back((v6 ? "[" + host + "]" : host) + ":" + std::to_string(port));
+  }
+  out += lines("peers", peers);
+  for (const std::string& url : magnet.web_seeds) {
+    out += line("web seed", url + " (not used by this version)");
+  }
+  for (const std::string& warning : magnet.warnings) out += line("warning", warning);
+  std::vector<std::string> selected;
+  for (const storage::FileRange& range : magnet.selected) selected.push_back(range_text(range));
+  if (!selected.empty()) out += line("selects files", join(selected, ", ") + ", counted from 0");
+  return out;
 }
 
 }  // namespace swarmfs::fs

@@ -384,6 +384,11 @@ Task<Result<HttpReply>> http_get(Clock& clock, HttpRequest request) {
   co_return std::move(*reply);
 }
 
+bool is_tls_failure(error_code ec) {
+  return ec.category() == asio::error::get_ssl_category() ||
+         ec.category() == asio::ssl::error::get_stream_category();
+}
+
 Result<std::string> inflate_body(std::string_view body, std::size_t max_size) {
   struct Inflater {
     z_stream stream{};

@@ -71,6 +71,9 @@ struct HttpReply {
 
 [[nodiscard]] Task<Result<HttpReply>> http_get(Clock& clock, HttpRequest request);
 
+// The TLS handshake failed or the certificate was refused; the message says which.
+[[nodiscard]] bool is_tls_failure(error_code ec);
+
 // Undoes gzip or zlib, told apart by their first bytes. NetErrc::too_large past `max_size`,
 // NetErrc::malformed_reply when damaged or cut short. What follows the end is ignored.
 [[nodiscard]] Result<std::string> inflate_body(std::string_view body, std::size_t max_size);

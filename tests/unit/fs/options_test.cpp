@@ -35,7 +35,7 @@ Words mounting(Words options) {
 TEST(OptionsTest, EveryOptionDoesWhatItSays) {
   const std::vector<Accepted> table{
       {{}, [](const Options& o) { return o.action == Options::Action::mount; }},
-      {{}, [](const Options& o) { return o.torrent == "a.torrent" && o.mountpoint == "/mnt"; }},
+      {{}, [](const Options& o) { return o.source == "a.torrent" && o.mountpoint == "/mnt"; }},
       {{}, [](const Options& o) { return !o.foreground && !o.debug && !o.allow_local; }},
       {{}, [](const Options& o) { return o.port == kDefaultPort && !o.cache_dir; }},
       {{}, [](const Options& o) { return o.log_level == LogLevel::info && !o.soft_timeout; }},
@@ -59,6 +59,25 @@ TEST(OptionsTest, EveryOptionDoesWhatItSays) {
        [](const Options& o) { return o.soft_timeout->count() == 5; }},
       {{"-o", "soft"}, [](const Options& o) { return o.soft_timeout == kDefaultSoftTimeout; }},
       {{"-o", "soft,hard"}, [](const Options& o) { return !o.soft_timeout; }},
+      {{}, [](const Options& o) { return o.dht && o.pex && o.lsd && !o.interface; }},
+      {{"--no-dht"}, [](const Options& o) { return !o.dht && o.pex && o.lsd; }},
+      {{"--no-pex"}, [](const Options& o) { return o.dht && !o.pex && o.lsd; }},
+      {{"--no-lsd"}, [](const Options& o) { return o.dht && o.pex && !o.lsd; }},
+      {{"-o", "no_dht,no-pex,no_lsd"}, [](const Options& o) { return !o.dht && !o.pex && !o.lsd; }},
+      {{"--interface", "wg0.1"}, [](const Options& o) { return o.interface == "wg0.1"; }},
+      {{"--interface=2001:db8::1"}, [](const Options& o) { return o.interface == "2001:db8::1"; }},
+      {{"--interface", "a", "-o", "interface=192.0.2.7"},
+       [](const Options& o) { return o.interface == "192.0.2.7"; }},
+      {{}, [](const Options& o) { return !o.wait_metadata && !o.wait_metadata_limit; }},
+      {{"--wait-metadata"},
+       [](const Options& o) { return o.wait_metadata && !o.wait_metadata_limit; }},
+      {{"--wait-metadata=5"}, [](const Options& o) { return o.wait_metadata_limit->count() == 5; }},
+      {{"-o", "wait_metadata"},
+       [](const Options& o) { return o.wait_metadata && !o.wait_metadata_limit; }},
+      {{"-o", "wait_metadata=86400"},
+       [](const Options& o) { return o.wait_metadata && o.wait_metadata_limit->count() == 86400; }},
+      {{"-o", "wait_metadata=5,wait_metadata=6"},
+       [](const Options& o) { return o.wait_metadata_limit->count() == 6; }},
       {{"-o", "allow_other"}, [](const Options& o) { return o.allow_other; }},
       {{"-o", "fsname=x\\,y"}, [](const Options& o) { return o.fsname == "x,y"; }},
   };
@@ -72,7 +91,7 @@ TEST(OptionsTest, EveryOptionDoesWhatItSays) {
 TEST(OptionsTest, TheFirstWordsMayComeBeforeTheOptionsAsMountWritesThem) {
   const auto options = parse({"a.torrent", "/mnt", "-o", "rw,_netdev,x-systemd.automount,port=9"});
   ASSERT_TRUE(options) << options.error().line;
-  EXPECT_EQ(options->torrent, "a.torrent");
+  EXPECT_EQ(options->source, "a.torrent");
   EXPECT_EQ(options->mountpoint, "/mnt");
   EXPECT_EQ(options->port, 9);
   EXPECT_THAT(options->kernel_options, IsEmpty());
@@ -98,15 +117,40 @@ TEST(OptionsTest, PeersAddUpWhereverTheyStand) {
   const auto options = parse(mounting({"--peer", "192.0.2.7:1", "-o", "peer=seed.example:2",
                                        "--peer=[2001:db8::1]:65535", "-o", "peer=[::1]:4"}));
   ASSERT_TRUE(options) << options.error().line;
-  EXPECT_THAT(options->peers, testing::UnorderedElementsAre(
-                                  net::PeerName{"192.0.2.7", 1}, net::PeerName{"seed.example", 2},
-                                  net::PeerName{"2001:db8::1", 65535}, net::PeerName{"::1", 4}));
+  EXPECT_THAT(options->peers,
+              ElementsAre(net::PeerName{"192.0.2.7", 1}, net::PeerName{"2001:db8::1", 65535},
+                          net::PeerName{"seed.example", 2}, net::PeerName{"::1", 4}));
+}
+
+TEST(OptionsTest, TrackersAndNodesAddUpToo) {
+  const auto options =
+      parse(mounting({"--tracker", "udp://t.example:1/announce", "-o", "tracker=http://t/a?k=v\\,w",
+                      "--dht-bootstrap=[2001:db8::1]:1", "-o", "dht_bootstrap=node.example:6881"}));
+  ASSERT_TRUE(options) << options.error().line;
+  EXPECT_THAT(options->trackers, ElementsAre("udp://t.example:1/announce", "http://t/a?k=v,w"));
+  EXPECT_THAT(options->dht_bootstrap,
+              ElementsAre(net::PeerName{"2001:db8::1", 1}, net::PeerName{"node.example", 6881}));
+}
+
+TEST(OptionsTest, ASourceNeedNotBeAFile) {
+  for (const char* source : {"-", "magnet:?xt=urn:btih:x&dn=a,b", "https://h/x.torrent?a=b"}) {
+    EXPECT_EQ(parse({source, "/mnt", "-o", "ro"})->source, source);
+    EXPECT_EQ(parse({"-f", source, "/mnt"})->source, source);
+    EXPECT_EQ(parse({"--wait-metadata", source, "/mnt"})->source, source);
+    EXPECT_EQ(parse({"--check", source})->source, source);
+  }
+}
+
+TEST(OptionsTest, AMagnetThatTheShellCutIsRecognised) {
+  const auto options = parse({"magnet:?xt=urn:btih:x"});
+  ASSERT_FALSE(options);
+  EXPECT_THAT(options.error().line, HasSubstr("quotes"));
 }
 
 TEST(OptionsTest, APeerTakesOneWordAndLeavesTheRest) {
   const auto options = parse({"--peer", "a:1", "a.torrent", "/mnt"});
   ASSERT_TRUE(options) << options.error().line;
-  EXPECT_EQ(options->torrent, "a.torrent");
+  EXPECT_EQ(options->source, "a.torrent");
 }
 
 TEST(OptionsTest, HelpAndVersionNeedNothingElse) {
@@ -122,13 +166,13 @@ TEST(OptionsTest, CheckTakesOneFile) {
   const auto options = parse({"--check", "b.torrent"});
   ASSERT_TRUE(options) << options.error().line;
   EXPECT_EQ(options->action, Options::Action::check);
-  EXPECT_EQ(options->torrent, "b.torrent");
+  EXPECT_EQ(options->source, "b.torrent");
 }
 
 TEST(OptionsTest, AfterTwoDashesEverythingIsAName) {
   const auto options = parse({"-f", "--", "-x.torrent", "-m"});
   ASSERT_TRUE(options) << options.error().line;
-  EXPECT_EQ(options->torrent, "-x.torrent");
+  EXPECT_EQ(options->source, "-x.torrent");
   EXPECT_EQ(options->mountpoint, "-m");
 }
 
@@ -177,6 +221,17 @@ TEST(OptionsTest, EveryMistakeIsOneLineThatNamesItAndExitCodeTwo) {
       {mounting({"--peer", "[seed.example]:6881"}), "--peer [seed.example]"},
       {mounting({"--peer", "http://seed.example:80"}), "--peer http://"},
       {mounting({"--peer", "a b:80"}), "--peer a b:80"},
+      {mounting({"--dht-bootstrap", "node.example"}), "--dht-bootstrap node.example"},
+      {mounting({"-o", "dht_bootstrap=:1"}), "--dht-bootstrap :1"},
+      {mounting({"--tracker", "file:///etc/passwd"}), "--tracker file:///etc/passwd"},
+      {mounting({"--tracker", "t.example:1337"}), "udp://tracker.example"},
+      {mounting({"--tracker", "http://t/\x1b"}), "http://t/\\x1b"},
+      {mounting({"--interface", "sixteen-letters-"}), "--interface sixteen-letters-"},
+      {mounting({"--interface", "../eth0"}), "--interface ../eth0"},
+      {mounting({"--interface", "192.0.2.7:80"}), "--interface 192.0.2.7:80"},
+      {mounting({"--wait-metadata=0"}), "--wait-metadata=0"},
+      {mounting({"--wait-metadata=86401"}), "86400"},
+      {mounting({"-o", "wait_metadata=soon"}), "wait-metadata=soon"},
   };
   for (std::size_t row = 0; row < table.size(); ++row) {
     const OrComplaint<Options> options = parse(table[row].words);
@@ -189,8 +244,27 @@ TEST(OptionsTest, EveryMistakeIsOneLineThatNamesItAndExitCodeTwo) {
 
 TEST(OptionsTest, TheHelpNamesEveryOption) {
   const std::string help = help_text();
-  for (const char* name : {"-f", "-d", "-o", "-h", "-V", "--peer", "--cache-dir", "--port",
-                           "--allow-local", "--log-level", "--check", "allow_other", "timeo"}) {
+  for (const char* name : {"-f",
+                           "-d",
+                           "-o",
+                           "-h",
+                           "-V",
+                           "--peer",
+                           "--cache-dir",
+                           "--port",
+                           "--allow-local",
+                           "--log-level",
+                           "--check",
+                           "allow_other",
+                           "timeo",
+                           "--no-dht",
+                           "--no-pex",
+                           "--no-lsd",
+                           "--tracker",
+                           "--interface",
+                           "--dht-bootstrap",
+                           "--wait-metadata[=SECONDS]",
+                           "magnet"}) {
     EXPECT_THAT(help, HasSubstr(name));
   }
 }

@@ -74,6 +74,36 @@ TEST(TorrentReportTest, NothingInATorrentReachesTheTerminalAsAnOrder) {
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
 }
 
+TEST(MagnetReportTest, SaysWhatTheLinkSaysAndNoMore) {
+  storage::Magnet m;
+  m.info_hash = storage::InfoHash{};
+  EXPECT_EQ(describe_magnet(m),
+            "name          not in the link\n"
+            "info-hash     0000000000000000000000000000000000000000\n");
+  m.name = "a\x1b[2J";
+  m.v2_hash = storage::Sha256Digest{};
+  m.length = 2048;
+  m.trackers = {"udp://a.example:1", "http://b.example/announce"};
+  m.peers = {{"seed.example", 1}, {"2001:db8::1", 2}};
+  m.web_seeds = {"http://w.example/"};
+  m.selected = {{0, 0}, {4, 8}};
+  m.warnings = {"something odd"};
+  EXPECT_EQ(describe_magnet(m),
+            "name          a\\x1b[2J\n"
+            "info-hash     0000000000000000000000000000000000000000\n"
+            "v2 info-hash  " +
+                std::string(64, '0') +
+                "\n"
+                "size          2 KiB (2048 bytes), says the link\n"
+                "trackers      udp://a.example:1\n"
+                "              http://b.example/announce\n"
+                "peers         seed.example:1\n"
+                "              [2001:db8::1]:2\n"
+                "web seed      http://w.example/ (not used by this version)\n"
+                "warning       something odd\n"
+                "selects files 0, 4-8, counted from 0\n");
+}
+
 TEST(PrintableTest, KeepsTextInAnyScript) {
   for (const char* text : {"plain", "h\xC3\xA9t\xC3\xA9", "\xE6\x97\xA5\xE6\x9C\xAC",
                            "\xF0\x9F\x8E\xAC", "back\\slash"}) {
