@@ -24,8 +24,6 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// A mount takes milliseconds; a slow disk or an automounter below the cache, seconds.
-constexpr auto kStartDeadline = std::chrono::seconds(30);
 // A start that takes longer says what it waits for.
 constexpr auto kQuietStart = std::chrono::seconds(1);
 constexpr auto kRedraw = std::chrono::milliseconds(200);
@@ -64,14 +62,18 @@ void redirect_to_null(std::initializer_list<int> descriptors) {
 // The waiting side.
 class Parent {
  public:
-  Parent(pid_t child, storage::UniqueFd pipe, std::string mountpoint)
-      : child_(child), pipe_(std::move(pipe)), mountpoint_(std::move(mountpoint)) {}
+  Parent(pid_t child, storage::UniqueFd pipe, std::string mountpoint,
+         std::chrono::milliseconds deadline)
+      : child_(child),
+        pipe_(std::move(pipe)),
+        mountpoint_(std::move(mountpoint)),
+        deadline_(deadline) {}
 
   int wait() {
     while (true) {
       if (const std::optional<int> code = take_lines()) return finish(*code);
       const auto waited = SteadyClock::now() - began_;
-      if (!patient_ && waited >= kStartDeadline) return give_up();
+      if (!patient_ && waited >= deadline_) return give_up();
       show(waited >= kQuietStart);
       pollfd waiting{pipe_.get(), POLLIN, 0};
       const int ready = ::poll(&waiting, 1, static_cast<int>(kRedraw.count()));
@@ -141,7 +143,7 @@ class Parent {
     ::kill(child_, SIGTERM);
     const std::string what = waiting_for_.empty() ? "" : " (" + waiting_for_ + ")";
     return finish(complain({mountpoint_ + ": the mount did not come up within " +
-                            std::to_string(kStartDeadline.count()) + " s" + what +
+                            std::to_string(deadline_ / std::chrono::seconds(1)) + " s" + what +
                             "; run with -f to see why"}));
   }
 
@@ -167,6 +169,7 @@ class Parent {
   pid_t child_;
   storage::UniqueFd pipe_;
   std::string mountpoint_;
+  std::chrono::milliseconds deadline_;
   std::string received_;
   std::string waiting_for_;
   bool shown_ = false;
@@ -235,7 +238,8 @@ int complain(const Complaint& complaint) {
   return complaint.exit_code;
 }
 
-std::variant<int, StartReport> go_to_background(const std::string& mountpoint) {
+std::variant<int, StartReport> go_to_background(const std::string& mountpoint,
+                                                std::chrono::milliseconds deadline) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     return complain({std::string("cannot go to the background: ") + std::strerror(errno)});
@@ -265,7 +269,7 @@ std::variant<int, StartReport> go_to_background(const std::string& mountpoint) {
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   if (child < 0) return complain({std::string("cannot fork: ") + std::strerror(error)});
   write_end = storage::UniqueFd();
-  return Parent(child, std::move(read_end), mountpoint).wait();
+  return Parent(child, std::move(read_end), mountpoint, deadline).wait();
 }
 
 }  // namespace swarmfs::fs
