@@ -268,8 +268,7 @@ std::optional<Complaint> take_long_option(const std::string& typed, RawOptions& 
   app.set_help_flag();
   add_long_options(app, raw);
   app.allow_extras();
-  const auto complaint =
-      parse_with(app, {"--" + name + typed.substr(equals)}, "-o " + typed + ": ");
+  auto complaint = parse_with(app, {"--" + name + typed.substr(equals)}, "-o " + typed + ": ");
   if (complaint && !app.remaining().empty()) {
     return usage("-o " + typed + ": unknown mount option" + std::string(kSeeHelp));
   }
@@ -293,15 +292,16 @@ std::optional<Complaint> take_mount_options(RawOptions& raw, Options& options) {
 }
 
 // The words of one option that takes HOST:PORT.
-std::optional<Complaint> take_host_ports(const std::string& option,
+std::optional<Complaint> take_host_ports(std::string_view option,
                                          const std::vector<std::string>& words,
                                          std::vector<net::PeerName>& names) {
   for (const std::string& text : words) {
     const auto parsed = storage::parse_host_port(text);
     if (!parsed) {
-      return usage(
-          option + " " + text +
-          ": not HOST:PORT, as in 192.0.2.7:6881, [2001:db8::1]:6881 or seed.example:6881");
+      std::string line(option);
+      line += " " + text;
+      line += ": not HOST:PORT, as in 192.0.2.7:6881, [2001:db8::1]:6881 or seed.example:6881";
+      return usage(std::move(line));
     }
     names.push_back({parsed->first, parsed->second});
   }

@@ -26,30 +26,29 @@ enum class LogLevel : std::uint8_t { debug, info, warning, error };
 struct Options {
   enum class Action : std::uint8_t { mount, check, help, version };
   Action action = Action::mount;
-  std::string source;      // as typed
-  std::string mountpoint;  // as typed
+  LogLevel log_level = LogLevel::info;
   bool foreground = false;
   bool debug = false;  // implies foreground and LogLevel::debug
-  std::vector<net::PeerName> peers;
-  std::vector<std::string> trackers;  // URLs, besides those of the source
+  bool allow_local = false;
+  bool allow_other = false;
   bool dht = true;
-  std::vector<net::PeerName> dht_bootstrap;  // besides the usual routers
   bool pex = true;
   bool lsd = true;
-  std::optional<std::string>
-      interface;  // a name or an address, as typed; empty: the system's choice
-  std::optional<std::string> cache_dir;  // as typed
-  std::uint16_t port = kDefaultPort;
-  bool allow_local = false;
-  LogLevel log_level = LogLevel::info;
-  bool allow_other = false;
-  std::optional<std::chrono::seconds> soft_timeout;  // empty: reads wait for ever (hard)
-  std::optional<std::string> fsname;                 // empty: the torrent's name
   // A magnet's mount is there at once, and empty until its metadata has come; wait_metadata: only
-  // when it has. Without a limit: for ever.
+  // when it has.
   bool wait_metadata = false;
-  std::optional<std::chrono::seconds> wait_metadata_limit;
-  std::vector<std::string> kernel_options;  // for libfuse, which knows all of them
+  std::uint16_t port = kDefaultPort;
+  std::string source;      // as typed
+  std::string mountpoint;  // as typed
+  std::vector<net::PeerName> peers;
+  std::vector<std::string> trackers;                 // URLs, besides those of the source
+  std::vector<net::PeerName> dht_bootstrap;          // besides the usual routers
+  std::optional<std::string> interface;              // a name or an address, as typed; empty: any
+  std::optional<std::string> cache_dir;              // as typed
+  std::optional<std::string> fsname;                 // empty: the torrent's name
+  std::optional<std::chrono::seconds> soft_timeout;  // empty: reads wait for ever (hard)
+  std::optional<std::chrono::seconds> wait_metadata_limit;  // empty: for ever
+  std::vector<std::string> kernel_options;                  // for libfuse, which knows all of them
 };
 
 [[nodiscard]] OrComplaint<Options> parse_options(int argc, const char* const* argv);

@@ -29,6 +29,8 @@ READ_CALLS = ("0", "17", "295", "327", "63", "67", "69", "286")
 KIB = 1 << 10
 MIB = 1 << 20
 
+USAGE, FAILURE = 2, 1  # exit codes
+
 # What must never appear in a log: the words of the C++ run time and of the sanitizers.
 ALARMING = ("terminate called", "Assertion", "AddressSanitizer", "ThreadSanitizer", "runtime error:", "LeakSanitizer")
 
@@ -318,15 +320,28 @@ class Case(unittest.TestCase):
     def mount(self, torrent, *options, **kw):
         return Mount(self, torrent, *options, **kw)
 
-    def swarmfs(self, *arguments, timeout=20):
+    def swarmfs(self, *arguments, timeout=20, stdin=subprocess.DEVNULL):
         """Runs the program to its end; (exit code, stdout, stderr)."""
         try:
             done = subprocess.run(
-                [SWARMFS, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env=self.environment(), check=False
+                [SWARMFS, *arguments], stdin=stdin, capture_output=True, timeout=timeout, env=self.environment(), check=False
             )
         except subprocess.TimeoutExpired:
             self.fail(f"swarmfs {' '.join(arguments)} did not end within {timeout} s")
         return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+    def refused(self, code, names, *arguments, **kw):
+        """Runs swarmfs, which must fail with `code` and one line on stderr that contains each of `names`; the line."""
+        got, out, err = self.swarmfs(*arguments, **kw)
+        self.assertEqual(got, code, f"exit code of {arguments}; stderr: {err}")
+        self.assertEqual(out, "")
+        lines = err.splitlines()
+        self.assertEqual(len(lines), 1, f"stderr of {arguments}: {err}")
+        for name in names:
+            self.assertIn(name, lines[0])
+        self.assertTrue(lines[0].isprintable(), lines[0])
+        self.assertRegex(lines[0], r"^swarmfs: ")
+        return lines[0]
 
     def command(self, *command, timeout=20, ok=True):
         """Runs another program to its end; its stdout."""

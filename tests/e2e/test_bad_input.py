@@ -5,10 +5,8 @@ import re
 import subprocess
 import unittest
 
-from harness import DATA, KIB, MIB, SWARMFS, Case, is_live, mounts_at, until
+from harness import DATA, FAILURE, KIB, MIB, SWARMFS, USAGE, Case, is_live, mounts_at, until
 from trackers import ScriptedTracker
-
-USAGE, FAILURE = 2, 1
 
 
 def torrent_cases():
@@ -19,19 +17,6 @@ def torrent_cases():
 
 
 class BadInput(Case):
-    def refused(self, code, names, *arguments, timeout=20):
-        """Runs swarmfs, which must fail with `code` and one line on stderr that contains each of `names`; the line."""
-        got, out, err = self.swarmfs(*arguments, timeout=timeout)
-        self.assertEqual(got, code, f"exit code of {arguments}; stderr: {err}")
-        self.assertEqual(out, "")
-        lines = err.splitlines()
-        self.assertEqual(len(lines), 1, f"stderr of {arguments}: {err}")
-        for name in names:
-            self.assertIn(name, lines[0])
-        self.assertTrue(lines[0].isprintable(), lines[0])
-        self.assertRegex(lines[0], r"^swarmfs: ")
-        return lines[0]
-
     def options(self):
         return ["-f", "--allow-local", "--cache-dir", self.new_dir("cache")]
 
