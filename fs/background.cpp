@@ -207,6 +207,10 @@ void StartReport::tell(char kind, const std::string& text) {
 }
 
 void StartReport::waiting_for(const std::string& what) {
+  // A parent that is stopped (^Z) reads nothing; we must not wait for it.
+  pollfd room{pipe_.get(), POLLOUT, 0};
+  if (!pipe_ || what == told_ || ::poll(&room, 1, 0) != 1) return;
+  told_ = what;
   tell(kWaiting, what);
 }
 

@@ -39,6 +39,7 @@ class StartReport {
  private:
   void tell(char kind, const std::string& text);
   storage::UniqueFd pipe_;
+  std::string told_;  // by waiting_for()
 };
 
 // Opens /dev/null for what of stdin, stdout and stderr is closed, so that no file of ours gets

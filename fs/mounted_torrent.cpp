@@ -22,6 +22,7 @@
 #include "fs/file_selection.h"
 #include "fs/fuse_session.h"
 #include "fs/log.h"
+#include "fs/mount_plan.h"
 #include "fs/mountpoint.h"
 #include "fs/stall_reason.h"
 #include "fs/stderr_capture.h"
@@ -70,54 +71,6 @@ void begin_last_seconds() {
   ::alarm(kShutdownSeconds);
 }
 
-// What is to be mounted, whatever it was named by.
-struct Wanted {
-  storage::InfoHash info_hash;
-  std::string title;                          // for people
-  std::optional<storage::Metainfo> metainfo;  // empty: from peers
-  std::vector<std::byte> torrent;             // what `metainfo` was parsed from
-  std::vector<std::vector<std::string>> trackers;
-  std::vector<storage::HostPort> hinted_peers;  // named by the link, not by the user
-  std::vector<storage::FileRange> selected;     // empty: all files
-  std::vector<std::string> warnings;            // about the link
-
-  // In a tier of its own, if it is new.
-  void add_tracker(std::string url) {
-    const auto has = [&url](const auto& tier) {
-      return std::find(tier.begin(), tier.end(), url) != tier.end();
-    };
-    if (std::none_of(trackers.begin(), trackers.end(), has)) trackers.push_back({std::move(url)});
-  }
-};
-
-Wanted wanted(TorrentFile torrent) {
-  Wanted w;
-  w.info_hash = torrent.metainfo.info_hash;
-  w.title = torrent.metainfo.name;
-  w.trackers = torrent.metainfo.trackers;
-  w.metainfo = std::move(torrent.metainfo);
-  w.torrent = std::move(torrent.bytes);
-  return w;
-}
-
-Wanted wanted(storage::Magnet magnet, std::optional<KeptTorrent> kept) {
-  Wanted w;
-  w.info_hash = *magnet.info_hash;
-  if (kept) {
-    w.trackers = kept->metainfo.trackers;
-    w.metainfo = std::move(kept->metainfo);
-    w.torrent = std::move(kept->bytes);
-  }
-  for (std::string& url : magnet.trackers) w.add_tracker(std::move(url));
-  w.title = w.metainfo            ? w.metainfo->name
-            : magnet.name.empty() ? w.info_hash.hex()
-                                  : std::move(magnet.name);
-  w.hinted_peers = std::move(magnet.peers);
-  w.selected = std::move(magnet.selected);
-  w.warnings = std::move(magnet.warnings);
-  return w;
-}
-
 // One mounted torrent, in order of construction.
 struct Program {
   Program(asio::io_context& context, const Options& o, StartReport& r,
@@ -147,6 +100,7 @@ struct Program {
   storage::WorkerPool disk_workers;
   std::string title;
   std::vector<storage::FileRange> selected;
+  std::vector<storage::HostPort> hinted_peers;
   std::unique_ptr<storage::RealDisk> disk;
   std::unique_ptr<net::TorrentSession> session;
   std::unique_ptr<TorrentFs> fs;
@@ -271,8 +225,8 @@ Task<void> keep_metainfo(Program& p, std::vector<std::byte> torrent) {
 }
 
 // Peers that the link names. They are hints: each is looked up once.
-Task<void> find_hinted_peers(Program& p, std::vector<storage::HostPort> names) {
-  for (const storage::HostPort& name : names) {
+Task<void> find_hinted_peers(Program& p) {
+  for (const storage::HostPort& name : p.hinted_peers) {
     const Result<std::vector<net::Endpoint>> found = co_await net::look_up(name.first, name.second);
     if (found) p.session->add_peers(*found, net::PeerSource::tracker);
   }
@@ -291,7 +245,7 @@ Task<void> live(Program& p) {
   p.log.write(LogLevel::info, "unmounted");
 }
 
-void build_session(Program& p, Wanted what) {
+void build_session(Program& p, MountPlan plan) {
   const auto log = [l = p.log](int level, const std::string& line) { l(level, line); };
   const auto keep = [&p](std::span<const std::byte> torrent) {
     p.life.spawn(keep_metainfo(p, {torrent.begin(), torrent.end()}));
@@ -300,10 +254,10 @@ void build_session(Program& p, Wanted what) {
       net::TorrentSession::Parts{.executor = p.io.get_executor(),
                                  .clock = p.clock,
                                  .dialer = net::tcp_dialer(p.io.get_executor()),
-                                 .info_hash = what.info_hash,
-                                 .metainfo = std::move(what.metainfo),
-                                 .torrent = std::move(what.torrent),
-                                 .trackers = std::move(what.trackers),
+                                 .info_hash = plan.info_hash,
+                                 .metainfo = std::move(plan.metainfo),
+                                 .torrent = std::move(plan.torrent),
+                                 .trackers = std::move(plan.trackers),
                                  .hashers = p.hashers,
                                  .disk = p.disk.get(),
                                  .peers = p.options.peers,
@@ -312,24 +266,21 @@ void build_session(Program& p, Wanted what) {
                                  .pex = p.options.pex,
                                  .log = log,
                                  .on_metadata = keep});
-  if (!what.hinted_peers.empty()) {
-    p.watchers.spawn(find_hinted_peers(p, std::move(what.hinted_peers)));
-  }
 }
 
-std::optional<Complaint> build(Program& p, Wanted what, const std::string& mountpoint) {
+std::optional<Complaint> build(Program& p, MountPlan plan, const std::string& mountpoint) {
   auto disk = storage::RealDisk::open(p.cache->path(), p.disk_workers);
   if (!disk) return Complaint{p.cache->path() + "/data: " + disk.error().message()};
   p.disk = std::move(*disk);
-  p.title = what.title;
-  p.selected = what.selected;
-  const storage::InfoHash info_hash = what.info_hash;
+  p.title = plan.title;
+  p.selected = plan.selected;
+  p.hinted_peers = plan.hinted_peers;
+  const storage::InfoHash info_hash = plan.info_hash;
   // Metadata from peers has no date, so this stays when it comes.
   const std::int64_t mtime =
-      what.metainfo ? what.metainfo->creation_date.value_or(p.cache->added()) : p.cache->added();
-  for (const std::string& line : what.warnings) p.log.write(LogLevel::warning, line);
-  for (const std::string& url : p.options.trackers) what.add_tracker(url);
-  build_session(p, std::move(what));
+      plan.metainfo ? plan.metainfo->creation_date.value_or(p.cache->added()) : p.cache->added();
+  for (const std::string& line : plan.warnings) p.log.write(LogLevel::warning, line);
+  build_session(p, std::move(plan));
   p.fs = std::make_unique<TorrentFs>(
       TorrentFs::Parts{.executor = p.io.get_executor(),
                        .clock = p.clock,
@@ -356,18 +307,13 @@ std::optional<Complaint> build(Program& p, Wanted what, const std::string& mount
   return std::nullopt;
 }
 
-const storage::InfoHash& info_hash_of(const Source& source) {
-  if (const auto* torrent = std::get_if<TorrentFile>(&source)) return torrent->metainfo.info_hash;
-  return *std::get<storage::Magnet>(source).info_hash;
-}
-
-OrComplaint<Wanted> wanted(Source source, const CacheDir& cache) {
-  if (auto* magnet = std::get_if<storage::Magnet>(&source)) {
-    return wanted(std::move(*magnet), cache.load_metainfo());
-  }
-  auto& torrent = std::get<TorrentFile>(source);
-  if (const OrComplaint<void> kept = cache.keep_metainfo(torrent.bytes); !kept) return kept.error();
-  return wanted(std::move(torrent));
+// What was kept of the torrent, which is kept for the next time when the user has it.
+OrComplaint<std::optional<KeptTorrent>> recall(const Source& source, const CacheDir& cache) {
+  const auto* const torrent = std::get_if<TorrentFile>(&source);
+  if (torrent == nullptr) return cache.load_metainfo();
+  if (const OrComplaint<void> kept = cache.keep_metainfo(torrent->bytes); !kept)
+    return kept.error();
+  return std::optional<KeptTorrent>();
 }
 
 // Until the mount is gone and everything has ended. Returns the exit code.
@@ -375,6 +321,7 @@ int run(Program& p, const std::string& mountpoint) {
   p.watchers.spawn(stop_on_signal(p));
   p.watchers.spawn(bring_up(p, mountpoint));
   p.watchers.spawn(watch_stalls(p));
+  p.watchers.spawn(find_hinted_peers(p));
   if (p.options.wait_metadata_limit && p.wants_files_first()) {
     p.watchers.spawn(give_up_waiting(p, *p.options.wait_metadata_limit));
   }
@@ -397,8 +344,9 @@ int run_mounted(const Options& options, Source source, const std::string& mountp
   OrComplaint<CacheDir> claimed = CacheDir::claim(cache_root, info_hash_of(source));
   if (!claimed) return report.failed(claimed.error());
   const auto cache = std::make_shared<const CacheDir>(*std::move(claimed));
-  OrComplaint<Wanted> what = wanted(std::move(source), *cache);
-  if (!what) return report.failed(what.error());
+  OrComplaint<std::optional<KeptTorrent>> kept = recall(source, *cache);
+  if (!kept) return report.failed(kept.error());
+  MountPlan plan = plan_mount(std::move(source), *std::move(kept), options.trackers);
 
   // Never destroyed: that would wait for name lookups that were given up.
   static asio::io_context* const io = new asio::io_context(1);
@@ -406,7 +354,7 @@ int run_mounted(const Options& options, Source source, const std::string& mountp
       *io, options, report, cache,
       options.foreground ? Log::to_stderr(options.log_level) : Log::to_syslog(options.log_level));
   report.waiting_for("the kernel to mount " + mountpoint);
-  if (const auto complaint = build(p, *std::move(what), mountpoint)) {
+  if (const auto complaint = build(p, std::move(plan), mountpoint)) {
     return report.failed(*complaint);
   }
   return run(p, mountpoint);
