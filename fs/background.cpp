@@ -159,8 +159,10 @@ class Parent {
     if (on) {
       const auto waited =
           std::chrono::duration_cast<std::chrono::seconds>(SteadyClock::now() - began_);
-      std::fprintf(stderr, "swarmfs: starting, %lld s: waiting for %s",
-                   static_cast<long long>(waited.count()), printable(waiting_for_).c_str());
+      const std::string line = "swarmfs: starting, " + std::to_string(waited.count()) +
+                               " s: waiting for " + waiting_for_;
+      // A terminal may wrap when its last column is written.
+      std::fputs(fitting(line, terminal_columns(STDERR_FILENO) - 1).c_str(), stderr);
     }
     std::fflush(stderr);
     shown_ = on;
