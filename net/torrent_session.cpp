@@ -52,7 +52,7 @@ std::size_t pool_size(std::uint32_t piece_length) {
 struct TorrentSession::State {
   explicit State(Parts p);
 
-  [[nodiscard]] Swarm::Config swarm_config() const;
+  [[nodiscard]] Connections::Config connections_config() const;
   [[nodiscard]] Announcer::Parts announcer_parts();
   void on_metainfo();
   // Looks `name` up until it is found, and adds what it stands for.
@@ -61,6 +61,7 @@ struct TorrentSession::State {
   Parts parts;
   PeerId peer_id;
   storage::BlockPool pool;
+  Connections connections;
   std::unique_ptr<storage::PieceStore> store;
   std::unique_ptr<Swarm> swarm;
   Announcer announcer;
@@ -71,6 +72,7 @@ TorrentSession::State::State(Parts p)
     : parts(std::move(p)),
       peer_id(make_peer_id()),
       pool(pool_size(parts.metainfo->layout.piece_length()) / storage::kBlockSize),
+      connections(parts.executor, parts.clock, parts.dialer, pool, connections_config(), parts.log),
       announcer(announcer_parts()),
       lookups(parts.executor) {
   on_metainfo();
@@ -85,12 +87,12 @@ void TorrentSession::State::on_metainfo() {
                                  .hashers = parts.hashers,
                                  .disk = parts.disk,
                                  .warn = [this](const std::string& line) { parts.log(2, line); }});
-  swarm = std::make_unique<Swarm>(parts.executor, parts.clock, parts.dialer, *store, pool,
-                                  swarm_config(), parts.log);
+  swarm =
+      std::make_unique<Swarm>(parts.executor, parts.clock, connections, *store, pool, parts.log);
 }
 
-Swarm::Config TorrentSession::State::swarm_config() const {
-  Swarm::Config config;
+Connections::Config TorrentSession::State::connections_config() const {
+  Connections::Config config;
   config.info_hash = parts.info_hash;
   config.peer_id = peer_id;
   config.allow_local = parts.allow_local;
@@ -109,7 +111,7 @@ Announcer::Parts TorrentSession::State::announcer_parts() {
     return std::pair(swarm->status().received_bytes, total - store->verified_bytes({0, total}));
   };
   const auto found = [this](std::span<const Endpoint> peers, PeerSource source) {
-    swarm->add_peers(peers, source);
+    connections.add_peers(peers, source);
   };
   const auto log = [this](const std::string& line) { parts.log(1, line); };
   return {.executor = parts.executor,
@@ -126,7 +128,7 @@ Task<void> TorrentSession::State::find_peer(PeerName name) {
   for (Duration pause = kFirstLookupPause;; pause = std::min(2 * pause, kLongestLookupPause)) {
     const Result<std::vector<Endpoint>> found = co_await look_up(name.host, name.port);
     if (found && !found->empty()) {
-      swarm->add_peers(*found, PeerSource::user);
+      connections.add_peers(*found, PeerSource::user);
       co_return;
     }
     const std::string why = found ? "no address" : found.error().message();
@@ -141,7 +143,7 @@ TorrentSession::~TorrentSession() = default;
 
 void TorrentSession::start() {
   State& s = *state_;
-  s.swarm->start();
+  s.connections.start();
   for (const PeerName& peer : s.parts.peers) s.lookups.spawn(s.find_peer(peer));
   s.announcer.start();
 }
@@ -152,9 +154,10 @@ Task<void> TorrentSession::stop() {
   s->lookups.cancel();
   storage::TaskGroup both(s->parts.executor);
   both.spawn(s->announcer.stop());
-  both.spawn(s->swarm->stop());
+  both.spawn(s->connections.stop());
   co_await both.join();
   co_await s->lookups.join();
+  co_await s->swarm->stop();
   co_await s->store->stop();
 }
 
@@ -171,7 +174,7 @@ storage::PieceStore& TorrentSession::store() {
   return *state_->store;
 }
 void TorrentSession::add_peers(std::span<const Endpoint> endpoints, PeerSource source) {
-  state_->swarm->add_peers(endpoints, source);
+  state_->connections.add_peers(endpoints, source);
 }
 Demand TorrentSession::want(Wish wish) {
   return state_->swarm->want(wish);
