@@ -6,7 +6,7 @@
 #include <tuple>
 #include <utility>
 
-#include "net/piece_picker.h"
+#include "net/peer.h"
 #include "storage/layout.h"
 
 namespace swarmfs::net {
@@ -17,9 +17,16 @@ using storage::BlockId;
 
 // Requests at one peer. libtorrent puts answers for 160 KiB in its send buffer at once, and what is
 // asked beyond them waits for its one-second tick; Transmission rejects what is asked beyond 64.
-// What has arrived has made room, in the peer's congestion window too, so the depth grows with it.
+// What is in flight has left that buffer: as much more may be asked, up to what a far and fast peer
+// needs.
 constexpr std::uint32_t kFirstDepth = 10;
 constexpr std::uint32_t kLastDepth = 24;
+// A peer that rejects rests, twice as long each time; libtorrent says no for a minute.
+constexpr Duration kFirstRest = 1s;
+constexpr std::uint32_t kMaxRestDoublings = 6;
+// A second copy must win by this much to be worth its bytes, and by a quarter of the time it takes.
+constexpr Duration kAgainGain = 20ms;
+constexpr int kAgainGainShare = 4;
 // Times a peer may change its mind about the size: it may have had nothing to say at first.
 constexpr std::uint32_t kMaxSizeChanges = 3;
 // Answers nobody waits for: late ones, of several attempts.
@@ -48,7 +55,6 @@ struct MetadataFetch::Source {
   std::optional<std::uint32_t> size;  // of the candidate it belongs to
   bool aside = false;                 // contradicted itself, or lied: nothing of it counts
   std::uint32_t size_changes = 0;
-  std::uint32_t depth = kFirstDepth;
   std::uint32_t unasked = 0;
   std::uint32_t trials = 0;  // as the only peer
   bool probed = false;       // asked what it never said it has
@@ -56,31 +62,24 @@ struct MetadataFetch::Source {
 };
 
 // One try to fetch a whole of one size.
+//
+// All of it is needed, and soon: every peer is kept as busy as its connection can be, whatever the
+// others do. In the end, peers that have nothing left to do are asked for what is due latest.
 class MetadataFetch::Attempt {
  public:
   enum class Arrival : std::uint8_t { unasked, redundant, taken, whole };
 
   Attempt(std::uint32_t size, TimePoint now)
       : layout_(size, size),
-        picker_(layout_, layout_.blocks_per_piece()),
         pieces_(layout_.blocks_per_piece()),
         senders_(layout_.blocks_per_piece()),
-        last_arrival_(now) {
-    picker_.want({.range = {0, size}}, now);
-  }
+        last_arrival_(now) {}
   void add(PeerKey key, const Source& source) {
-    picker_.add_peer(key, source.round_trip, true);
-    picker_.on_have_all(key);
-    picker_.on_unchoke(key);
-    picker_.limit_requests(key, source.depth);
-    peers_.emplace(key, source.endpoint);
+    members_.try_emplace(key, source.endpoint, source.round_trip);
   }
-  void remove(PeerKey key) {
-    if (peers_.erase(key) > 0) picker_.remove_peer(key);
-  }
-  void limit(PeerKey key, std::uint32_t depth) { picker_.limit_requests(key, depth); }
-  [[nodiscard]] bool has(PeerKey key) const { return peers_.contains(key); }
-  [[nodiscard]] bool has_peers() const { return !peers_.empty(); }
+  void remove(PeerKey key) { members_.erase(key); }
+  [[nodiscard]] bool has(PeerKey key) const { return members_.contains(key); }
+  [[nodiscard]] bool has_peers() const { return !members_.empty(); }
   [[nodiscard]] bool fits(const MetadataMessage& data) const {
     return data.piece < pieces_.size() && data.data.size() == layout_.block_size(block(data.piece));
   }
@@ -98,13 +97,32 @@ class MetadataFetch::Attempt {
   [[nodiscard]] std::vector<std::byte> take() const;
 
  private:
+  struct Member {
+    Member(const Endpoint& e, Duration round_trip) : endpoint(e), model(1, round_trip, true) {}
+    Endpoint endpoint;
+    Peer model;
+    std::uint32_t depth = kFirstDepth;
+    std::uint32_t rejects = 0;  // in a row
+    TimePoint rest_until{};
+    [[nodiscard]] bool has_room(TimePoint now) const;
+  };
+  using KnownMember = std::map<PeerKey, Member>::value_type;
+
   [[nodiscard]] BlockId block(std::uint32_t piece) const { return {layout_.first_piece(), piece}; }
+  [[nodiscard]] bool missing(std::uint32_t piece) const { return pieces_[piece].empty(); }
+  [[nodiscard]] KnownMember* soonest(TimePoint now);
+  [[nodiscard]] TimePoint end(TimePoint now) const;
+  void ask(KnownMember& member, std::uint32_t piece, TimePoint now, std::vector<Ask>& asks);
+  void probe_silent(TimePoint now, std::vector<Ask>& asks);
+  // When each piece is due, of those that somebody owes who can be counted on.
+  [[nodiscard]] std::map<std::uint32_t, TimePoint> due(TimePoint now) const;
+  void ask_again(TimePoint now, std::vector<Ask>& asks);
 
   storage::Layout layout_;  // one piece, whose blocks are BEP 9's pieces
-  PiecePicker picker_;
-  std::map<PeerKey, Endpoint> peers_;
+  std::map<PeerKey, Member> members_;
   std::vector<std::vector<std::byte>> pieces_;
   std::vector<Endpoint> senders_;  // of each piece; they may be gone by now
+  std::set<std::uint32_t> twice_;  // pieces asked of two
   std::uint64_t bytes_ = 0;
   TimePoint last_arrival_;
 };
@@ -126,33 +144,133 @@ struct MetadataFetch::Candidate {
 MetadataFetch::Attempt::Arrival MetadataFetch::Attempt::on_data(PeerKey key,
                                                                 const MetadataMessage& data,
                                                                 TimePoint now) {
-  switch (picker_.on_block(key, block(data.piece), now)) {
-    case PiecePicker::Arrival::unrequested:
-      return Arrival::unasked;
-    case PiecePicker::Arrival::redundant:
-      return Arrival::redundant;
-    case PiecePicker::Arrival::wanted:
-      break;
+  Member& member = members_.at(key);
+  const bool asked = member.model.on_arrival(block(data.piece), now).has_value();
+  if (asked) {
+    member.rejects = 0;
+    member.depth = std::min(member.depth + 1, kLastDepth);
   }
+  if (!missing(data.piece)) return asked ? Arrival::redundant : Arrival::unasked;
   pieces_[data.piece].assign(data.data.begin(), data.data.end());
-  senders_[data.piece] = peers_.at(key);
+  senders_[data.piece] = member.endpoint;
   bytes_ += data.data.size();
   last_arrival_ = now;
   return bytes_ == layout_.total_size() ? Arrival::whole : Arrival::taken;
 }
 
 bool MetadataFetch::Attempt::on_reject(PeerKey key, std::uint32_t piece, TimePoint now) {
-  if (piece >= pieces_.size() || !picker_.peer(key).owes(block(piece))) return false;
-  picker_.on_reject(key, block(piece), now);
+  Member& member = members_.at(key);
+  if (piece >= pieces_.size() || !member.model.on_dropped(block(piece))) return false;
+  member.depth = std::max(member.depth / 2, 1U);
+  member.rest_until = now + kFirstRest * (1U << std::min(member.rejects++, kMaxRestDoublings));
   return true;
 }
 
-void MetadataFetch::Attempt::schedule(TimePoint now, std::vector<Ask>& asks) {
-  for (const PiecePicker::Order& order : picker_.schedule(now)) {
-    // BEP 9 knows no cancel: the answer comes, and is counted as redundant.
-    if (order.kind != PiecePicker::Order::Kind::request) continue;
-    asks.push_back({order.peer, order.block.block});
+bool MetadataFetch::Attempt::Member::has_room(TimePoint now) const {
+  if (rest_until > now || model.suspect(now)) return false;
+  const double in_flight = model.rate() * std::chrono::duration<double>(model.round_trip()).count();
+  const double most = std::min<double>(kLastDepth, kFirstDepth + in_flight / kMetadataPiece);
+  return model.requests().size() < std::min(depth, static_cast<std::uint32_t>(most));
+}
+
+// Of those that may be asked, the one that will deliver first; null: none may.
+MetadataFetch::Attempt::KnownMember* MetadataFetch::Attempt::soonest(TimePoint now) {
+  KnownMember* best = nullptr;
+  TimePoint best_eta;
+  for (KnownMember& known : members_) {
+    if (!known.second.has_room(now)) continue;
+    const TimePoint eta = known.second.model.eta(kMetadataPiece, now);
+    if (best != nullptr && eta >= best_eta) continue;
+    best = &known;
+    best_eta = eta;
   }
+  return best;
+}
+
+void MetadataFetch::Attempt::ask(KnownMember& member, std::uint32_t piece, TimePoint now,
+                                 std::vector<Ask>& asks) {
+  member.second.model.on_sent(block(piece), layout_.block_size(block(piece)), now);
+  asks.push_back({member.first, piece});
+}
+
+// Peers that fell silent owe nothing any more, and get one piece now and then to prove themselves.
+void MetadataFetch::Attempt::probe_silent(TimePoint now, std::vector<Ask>& asks) {
+  for (KnownMember& known : members_) {
+    Peer& model = known.second.model;
+    if (!model.suspect(now) || known.second.rest_until > now) continue;
+    if (model.snubbed() && !model.may_probe(now)) continue;
+    const bool probe = model.snubbed();
+    model.snub(now);
+    if (!probe) continue;
+    model.forget_all();
+    const auto first = std::find_if(pieces_.begin(), pieces_.end(),
+                                    [](const auto& piece) { return piece.empty(); });
+    ask(known, static_cast<std::uint32_t>(first - pieces_.begin()), now, asks);
+  }
+}
+
+std::map<std::uint32_t, TimePoint> MetadataFetch::Attempt::due(TimePoint now) const {
+  std::map<std::uint32_t, TimePoint> due;
+  for (const auto& [key, member] : members_) {
+    if (member.model.suspect(now)) continue;
+    for (const Peer::Request& request : member.model.requests()) {
+      if (!missing(request.block.block)) continue;
+      const TimePoint when = member.model.due(request, now);
+      const auto [at, fresh] = due.try_emplace(request.block.block, when);
+      if (!fresh) at->second = std::min(at->second, when);
+    }
+  }
+  return due;
+}
+
+// Nothing is left that nobody was asked for: what is due latest is asked of those that have it
+// sooner.
+void MetadataFetch::Attempt::ask_again(TimePoint now, std::vector<Ask>& asks) {
+  std::map<std::uint32_t, TimePoint> owed = due(now);
+  while (KnownMember* spare = soonest(now)) {
+    const TimePoint eta = spare->second.model.eta(kMetadataPiece, now);
+    const TimePoint worth = eta + std::max(kAgainGain, (eta - now) / kAgainGainShare);
+    auto latest = owed.end();
+    for (auto at = owed.begin(); at != owed.end(); ++at) {
+      if (twice_.contains(at->first) || spare->second.model.owes(block(at->first))) continue;
+      if (latest == owed.end() || at->second > latest->second) latest = at;
+    }
+    if (latest == owed.end() || latest->second <= worth) return;
+    ask(*spare, latest->first, now, asks);
+    twice_.insert(latest->first);
+    latest->second = std::min(latest->second, eta);
+  }
+}
+
+// When all of it will have come at the present rate of those that owe something, and a round trip
+// more: who would deliver later is no help. Never, when nobody owes anything.
+TimePoint MetadataFetch::Attempt::end(TimePoint now) const {
+  double rate = 0;
+  Duration round_trip{};
+  for (const auto& [key, member] : members_) {
+    const Peer& model = member.model;
+    if (!model.measured() || model.suspect(now) || model.requests().empty()) continue;
+    rate += model.rate();
+    round_trip = std::max(round_trip, model.round_trip());
+  }
+  if (rate == 0) return TimePoint::max();
+  const double rest = static_cast<double>(layout_.total_size() - bytes_);
+  const std::chrono::duration<double> sending(rest / rate);
+  return now + round_trip + std::chrono::duration_cast<Duration>(sending);
+}
+
+// BEP 9 knows no cancel: what was asked comes, and is redundant when another was sooner.
+void MetadataFetch::Attempt::schedule(TimePoint now, std::vector<Ask>& asks) {
+  probe_silent(now, asks);
+  const std::map<std::uint32_t, TimePoint> owed = due(now);
+  const TimePoint last = end(now);
+  for (std::uint32_t piece = 0; piece < pieces_.size(); ++piece) {
+    if (!missing(piece) || owed.contains(piece)) continue;
+    KnownMember* member = soonest(now);
+    if (member == nullptr || member->second.model.eta(kMetadataPiece, now) > last) return;
+    ask(*member, piece, now, asks);
+  }
+  ask_again(now, asks);
 }
 
 storage::Sha1Digest MetadataFetch::Attempt::hash() const {
@@ -268,8 +386,6 @@ error_code MetadataFetch::on_data(PeerKey key, const MetadataMessage& data, Time
   }
   const Attempt::Arrival arrival = candidate.attempt->on_data(key, data, now);
   if (arrival == Attempt::Arrival::unasked) return unasked();
-  source.depth = std::min(source.depth + 1, kLastDepth);
-  candidate.attempt->limit(key, source.depth);
   if (arrival == Attempt::Arrival::whole) on_whole(candidate);
   return {};
 }
@@ -283,8 +399,6 @@ void MetadataFetch::on_reject(PeerKey key, std::uint32_t piece, TimePoint now) {
   Candidate& candidate = *candidates_.at(*source.size);
   if (!candidate.attempt || !candidate.attempt->has(key)) return;
   if (!candidate.attempt->on_reject(key, piece, now)) return;
-  source.depth = std::max(source.depth / 2, 1U);
-  candidate.attempt->limit(key, source.depth);
   if (candidate.careful && candidate.peers.size() > 1) candidate.sole = 0;  // another's turn
 }
 

@@ -3,10 +3,9 @@
 //
 // Peers may disagree on its size, and lie: each size that somebody claims is a candidate of its
 // own, fetched from those that claim it, so that a lie only holds up its own candidate. Within a
-// candidate the pieces are striped over all its peers by earliest arrival, late ones asked twice:
-// the rules of the PiecePicker, which does it here too, on a torrent of one piece. A whole that
-// does not match is fetched again from one peer at a time, until one tells the truth; the liars are
-// known then.
+// candidate the pieces are striped over all its peers, late ones asked twice. A whole that does not
+// match is fetched again from one peer at a time, until one tells the truth; the liars are known
+// then.
 //
 // Threads: engine thread; pure (no sockets, `now` is given). Memory: candidates under work claim at
 // most kMaxFetchedBytes together, and hold what has come of that. Errors: protocol_error for a
