@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "net/clock.h"
+#include "net/connections.h"
 #include "net/stream.h"
 #include "net/swarm.h"
 #include "net/tracker.h"
@@ -61,7 +62,7 @@ class TorrentSession {
     std::uint16_t port = 0;  // told to trackers
     bool allow_local = false;
     bool pex = true;  // exchange peers with peers (BEP 11); never for a private torrent
-    Swarm::Log log;
+    Connections::Log log;
     // Called once when the metainfo has come from peers, before wait_metadata() completes, with a
     // .torrent to keep: the info dictionary as it is hashed, and the trackers. parse_metainfo()
     // makes metainfo() of it.

@@ -13,7 +13,7 @@ ExtensionHandshake parse(const std::string& text) {
   return parse_extension_handshake(std::as_bytes(std::span(text)));
 }
 std::string payload_to(const char* address) {
-  const auto bytes = extension_handshake({asio::ip::make_address(address), 6881});
+  const auto bytes = extension_handshake({asio::ip::make_address(address), 6881}, {});
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
