@@ -24,8 +24,6 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// A mount takes milliseconds; a slow disk or an automounter below the cache, seconds.
-constexpr auto kStartDeadline = std::chrono::seconds(30);
 // A start that takes longer says what it waits for.
 constexpr auto kQuietStart = std::chrono::seconds(1);
 constexpr auto kRedraw = std::chrono::milliseconds(200);
@@ -35,6 +33,7 @@ constexpr std::size_t kMaxWord = 4096;
 
 // What the child says: one of these, its text, a newline.
 constexpr char kWaiting = 'w';
+constexpr char kPatience = 'p';
 constexpr char kLive = 'l';
 constexpr char kFailed = '0';  // plus the exit code
 
@@ -63,14 +62,18 @@ void redirect_to_null(std::initializer_list<int> descriptors) {
 // The waiting side.
 class Parent {
  public:
-  Parent(pid_t child, storage::UniqueFd pipe, std::string mountpoint)
-      : child_(child), pipe_(std::move(pipe)), mountpoint_(std::move(mountpoint)) {}
+  Parent(pid_t child, storage::UniqueFd pipe, std::string mountpoint,
+         std::chrono::milliseconds deadline)
+      : child_(child),
+        pipe_(std::move(pipe)),
+        mountpoint_(std::move(mountpoint)),
+        deadline_(deadline) {}
 
   int wait() {
     while (true) {
       if (const std::optional<int> code = take_lines()) return finish(*code);
       const auto waited = SteadyClock::now() - began_;
-      if (waited >= kStartDeadline) return give_up();
+      if (!patient_ && waited >= deadline_) return give_up();
       show(waited >= kQuietStart);
       pollfd waiting{pipe_.get(), POLLIN, 0};
       const int ready = ::poll(&waiting, 1, static_cast<int>(kRedraw.count()));
@@ -96,6 +99,8 @@ class Parent {
       received_.erase(0, end + 1);
       if (line.starts_with(kWaiting)) {
         waiting_for_ = line.substr(1);
+      } else if (line.starts_with(kPatience)) {
+        patient_ = true;
       } else if (line.starts_with(kLive)) {
         return probe();
       } else if (!line.empty()) {
@@ -138,7 +143,7 @@ class Parent {
     ::kill(child_, SIGTERM);
     const std::string what = waiting_for_.empty() ? "" : " (" + waiting_for_ + ")";
     return finish(complain({mountpoint_ + ": the mount did not come up within " +
-                            std::to_string(kStartDeadline.count()) + " s" + what +
+                            std::to_string(deadline_ / std::chrono::seconds(1)) + " s" + what +
                             "; run with -f to see why"}));
   }
 
@@ -154,8 +159,10 @@ class Parent {
     if (on) {
       const auto waited =
           std::chrono::duration_cast<std::chrono::seconds>(SteadyClock::now() - began_);
-      std::fprintf(stderr, "swarmfs: starting, %lld s: waiting for %s",
-                   static_cast<long long>(waited.count()), printable(waiting_for_).c_str());
+      const std::string line = "swarmfs: starting, " + std::to_string(waited.count()) +
+                               " s: waiting for " + waiting_for_;
+      // A terminal may wrap when its last column is written.
+      std::fputs(fitting(line, terminal_columns(STDERR_FILENO) - 1).c_str(), stderr);
     }
     std::fflush(stderr);
     shown_ = on;
@@ -164,9 +171,11 @@ class Parent {
   pid_t child_;
   storage::UniqueFd pipe_;
   std::string mountpoint_;
+  std::chrono::milliseconds deadline_;
   std::string received_;
   std::string waiting_for_;
   bool shown_ = false;
+  bool patient_ = false;
   SteadyClock::time_point began_ = SteadyClock::now();
 };
 
@@ -200,7 +209,15 @@ void StartReport::tell(char kind, const std::string& text) {
 }
 
 void StartReport::waiting_for(const std::string& what) {
+  // A parent that is stopped (^Z) reads nothing; we must not wait for it.
+  pollfd room{pipe_.get(), POLLOUT, 0};
+  if (!pipe_ || what == told_ || ::poll(&room, 1, 0) != 1) return;
+  told_ = what;
   tell(kWaiting, what);
+}
+
+void StartReport::take_your_time() {
+  tell(kPatience, "");
 }
 
 void StartReport::live() {
@@ -227,7 +244,8 @@ int complain(const Complaint& complaint) {
   return complaint.exit_code;
 }
 
-std::variant<int, StartReport> go_to_background(const std::string& mountpoint) {
+std::variant<int, StartReport> go_to_background(const std::string& mountpoint,
+                                                std::chrono::milliseconds deadline) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     return complain({std::string("cannot go to the background: ") + std::strerror(errno)});
@@ -257,7 +275,7 @@ std::variant<int, StartReport> go_to_background(const std::string& mountpoint) {
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   if (child < 0) return complain({std::string("cannot fork: ") + std::strerror(error)});
   write_end = storage::UniqueFd();
-  return Parent(child, std::move(read_end), mountpoint).wait();
+  return Parent(child, std::move(read_end), mountpoint, deadline).wait();
 }
 
 }  // namespace swarmfs::fs

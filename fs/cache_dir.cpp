@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -12,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <string_view>
+#include <vector>
 
 namespace swarmfs::fs {
 namespace {
@@ -69,13 +71,15 @@ int write_whole(int fd, std::span<const std::byte> bytes) {
   return 0;
 }
 
-// The file has its old content or the new one, never half of it. Zero or an errno.
+// The file has its old content or the new one, never half of it, even after a crash. Zero or an
+// errno.
 int replace_file(int folder, const std::string& name, std::span<const std::byte> bytes) {
   const std::string fresh = name + ".new";
   if (::unlinkat(folder, fresh.c_str(), 0) != 0 && errno != ENOENT) return errno;
   const UniqueFd fd = open_in(folder, fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL);
   if (!fd) return errno;
   if (const int error = write_whole(fd.get(), bytes); error != 0) return error;
+  if (::fsync(fd.get()) != 0) return errno;
   return ::renameat(folder, fresh.c_str(), folder, name.c_str()) == 0 ? 0 : errno;
 }
 
@@ -118,6 +122,29 @@ OrComplaint<std::int64_t> time_added(int folder, const std::string& path) {
   return now;
 }
 
+UniqueFd open_folder(const std::string& path) {
+  return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+// Empty also for what is too large to be a torrent, or no plain file.
+std::vector<std::byte> read_metainfo(int folder) {
+  const UniqueFd fd = open_in(folder, "metainfo", O_RDONLY);
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0 ||
+      static_cast<std::uint64_t>(info.st_size) > storage::kMaxTorrentSize) {
+    return {};
+  }
+  std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size));
+  std::size_t size = 0;
+  while (size < bytes.size()) {
+    const ssize_t n = ::read(fd.get(), bytes.data() + size, bytes.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return {};
+    size += static_cast<std::size_t>(n);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 OrComplaint<std::string> find_cache_root(const std::optional<std::string>& option,
@@ -140,11 +167,10 @@ OrComplaint<std::string> find_cache_root(const std::optional<std::string>& optio
   return {boost::system::in_place_value, real.string()};
 }
 
-OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::InfoHash& info_hash,
-                                      std::span<const std::byte> torrent) {
+OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::InfoHash& info_hash) {
   const std::string path = root + "/" + info_hash.hex();
   if (const OrComplaint<void> made = make_folders(path); !made) return made.error();
-  const UniqueFd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd folder = open_folder(path);
   if (!folder) return about(path, errno);
   OrComplaint<UniqueFd> lock = take_lock(folder.get(), path);
   if (!lock) return lock.error();
@@ -153,9 +179,27 @@ OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::In
     return about(path + "/data", errno);
   const OrComplaint<std::int64_t> added = time_added(folder.get(), path);
   if (!added) return added.error();
+  return CacheDir(path, info_hash, std::move(*lock), *added);
+}
+
+std::optional<KeptTorrent> CacheDir::load_metainfo() const {
+  const UniqueFd folder = open_folder(path_);
+  if (!folder) return std::nullopt;
+  std::vector<std::byte> bytes = read_metainfo(folder.get());
+  Result<storage::Metainfo> metainfo = storage::parse_metainfo(bytes);
+  if (!metainfo || metainfo->info_hash != info_hash_) return std::nullopt;
+  return KeptTorrent{std::move(bytes), *std::move(metainfo)};
+}
+
+OrComplaint<void> CacheDir::keep_metainfo(std::span<const std::byte> torrent) const {
+  const UniqueFd folder = open_folder(path_);
+  if (!folder) return about(path_, errno);
+  // Usually the same as last time: no need to wear the disk.
+  const std::vector<std::byte> kept = read_metainfo(folder.get());
+  if (std::equal(kept.begin(), kept.end(), torrent.begin(), torrent.end())) return {};
   const int error = replace_file(folder.get(), "metainfo", torrent);
-  if (error != 0) return about(path + "/metainfo", error);
-  return CacheDir(path, std::move(*lock), *added);
+  if (error != 0) return about(path_ + "/metainfo", error);
+  return {};
 }
 
 }  // namespace swarmfs::fs

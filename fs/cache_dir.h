@@ -3,14 +3,16 @@
 //   <cache>/<info-hash in hex>/   0700
 //     lock      flock()ed while a process uses the folder; holds its process id
 //     added     Unix seconds when the torrent was first mounted here, as decimal text
-//     metainfo  the .torrent file
+//     metainfo  the .torrent file, or what came from peers in its form; 0600
 //     data      the torrent's bytes, sparse (storage/disk)
 //
 // What an earlier process left in `data` is not trusted: it is removed when the folder is claimed.
-// No name in here comes from a torrent.
+// What it left in `metainfo` counts when its info-hash is the folder's. No name in here comes from
+// a torrent.
 //
-// Threads: any, before the engine starts: it blocks on the disk. Memory: one descriptor. Errors: a
-// Complaint that names the path. Lifetime: the claim ends with the CacheDir, or with the process.
+// Threads: any, one at a time: it blocks on the disk, so not the engine's once that runs. Memory:
+// one descriptor; metainfo while it is loaded or kept. Errors: a Complaint that names the path.
+// Lifetime: the claim ends with the CacheDir, or with the process.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -18,10 +20,12 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "fs/complaint.h"
 #include "storage/disk.h"
 #include "storage/hash.h"
+#include "storage/metainfo.h"
 
 namespace swarmfs::fs {
 
@@ -32,19 +36,31 @@ namespace swarmfs::fs {
                                                        const char* xdg_cache_home,
                                                        const char* home);
 
+struct KeptTorrent {
+  std::vector<std::byte> bytes;
+  storage::Metainfo metainfo;  // of `bytes`
+};
+
 class CacheDir {
  public:
   // Makes what is missing, and refuses when another process uses it. Call after any fork.
   [[nodiscard]] static OrComplaint<CacheDir> claim(const std::string& root,
-                                                   const storage::InfoHash& info_hash,
-                                                   std::span<const std::byte> torrent);
+                                                   const storage::InfoHash& info_hash);
+  // What keep_metainfo() kept, in this process or an earlier one. Empty when there is none, or when
+  // it is not this torrent's.
+  [[nodiscard]] std::optional<KeptTorrent> load_metainfo() const;
+  // `torrent`: the bytes of a .torrent file. Whole and on the disk, or not there at all.
+  [[nodiscard]] OrComplaint<void> keep_metainfo(std::span<const std::byte> torrent) const;
+
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::int64_t added() const { return added_; }  // Unix seconds
 
  private:
-  CacheDir(std::string path, storage::UniqueFd lock, std::int64_t added)
-      : path_(std::move(path)), lock_(std::move(lock)), added_(added) {}
+  CacheDir(std::string path, storage::InfoHash info_hash, storage::UniqueFd lock,
+           std::int64_t added)
+      : path_(std::move(path)), info_hash_(info_hash), lock_(std::move(lock)), added_(added) {}
   std::string path_;
+  storage::InfoHash info_hash_;
   storage::UniqueFd lock_;
   std::int64_t added_;
 };

@@ -22,31 +22,38 @@ struct FileTree::Pending {
   std::size_t depth;  // path components that lead to the directory
 };
 
-FileTree::FileTree(const storage::Metainfo& metainfo, Owner owner) : owner_(owner) {
-  const storage::ByteRange whole{0, metainfo.layout.total_size()};
+FileTree::FileTree(Owner owner) : owner_(owner) {
+  Node root;
+  root.directory = root.whole = true;
+  nodes_.push_back(std::move(root));
+}
+
+FileTree::FileTree(const storage::Metainfo& metainfo, std::span<const storage::FileEntry> files,
+                   Owner owner)
+    : FileTree(owner) {
+  if (files.size() == metainfo.files.size()) {
+    shown_.push_back({0, metainfo.layout.total_size()});
+  } else {
+    add_shown(files);
+  }
   std::vector<const storage::FileEntry*> sorted;
-  sorted.reserve(metainfo.files.size());
-  for (const storage::FileEntry& file : metainfo.files) sorted.push_back(&file);
+  sorted.reserve(files.size());
+  for (const storage::FileEntry& file : files) sorted.push_back(&file);
   const auto by_path = [](const storage::FileEntry* a, const storage::FileEntry* b) {
     return a->path < b->path;
   };
   std::sort(sorted.begin(), sorted.end(), by_path);
 
-  nodes_.reserve(metainfo.files.size() + 2);
-  const auto folder_of_all = [whole](std::string name) {
-    Node folder;
-    folder.name = std::move(name);
-    folder.directory = true;
-    folder.range = whole;
-    return folder;
-  };
-  nodes_.push_back(folder_of_all(""));
+  nodes_.reserve(files.size() + 2);
   std::vector<Pending> pending;
   if (metainfo.single_file) {
     pending.push_back({kRootInode, sorted, 0});
   } else {
     const Inode top = kRootInode + 1;
-    nodes_.push_back(folder_of_all(metainfo.name));
+    Node folder;
+    folder.name = metainfo.name;
+    folder.directory = folder.whole = true;
+    nodes_.push_back(std::move(folder));
     node(kRootInode).first_child = top;
     node(kRootInode).child_count = node(kRootInode).subdirectories = 1;
     pending.push_back({top, sorted, 0});
@@ -84,6 +91,14 @@ void FileTree::add_children(Pending of, std::vector<Pending>& pending) {
   }
   node(of.directory).first_child = first;
   node(of.directory).child_count = static_cast<std::uint32_t>(nodes_.size() + 1 - first);
+}
+
+void FileTree::add_shown(std::span<const storage::FileEntry> files) {
+  for (const storage::FileEntry& file : files) {
+    if (file.length > 0) shown_.push_back({file.offset, file.offset + file.length});
+  }
+  const auto before = [](storage::ByteRange a, storage::ByteRange b) { return a.begin < b.begin; };
+  std::sort(shown_.begin(), shown_.end(), before);
 }
 
 const FileTree::Node* FileTree::find(Inode inode) const {

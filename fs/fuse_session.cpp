@@ -573,6 +573,14 @@ void FuseSession::request_stop() {
   state_->take_down();
 }
 
+// Attributes only. This takes no lock that a request waiting for us may hold; dropping a name
+// (notify_inval_entry) would take the directory's, and we would wait for ourselves. Names need it
+// not: the empty root's are remembered for no time at all.
+void FuseSession::root_changed() {
+  if (state_->down || !state_->ready) return;
+  fuse_lowlevel_notify_inval_inode(state_->session, FUSE_ROOT_ID, -1, 0);
+}
+
 bool FuseSession::stopping() const {
   return state_->stopping;
 }

@@ -56,6 +56,9 @@ class FuseSession {
   // that open files do not stop it), serve() ends. Any number of times. Does not wait.
   void request_stop();
   [[nodiscard]] bool stopping() const;
+  // After TorrentFs::attach(): the kernel drops what it remembers of the root. Not from within a
+  // request (no operation of TorrentFs calls it).
+  void root_changed();
   // True once the kernel's INIT was answered.
   [[nodiscard]] bool ready() const;
 

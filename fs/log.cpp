@@ -41,7 +41,8 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 struct Log::State {
   std::shared_ptr<spdlog::logger> logger;
   bool terminal = false;
-  std::string status;
+  std::string line;    // of the status, as it was given
+  std::string status;  // as it is shown
   std::chrono::steady_clock::time_point period_began{};
   std::uint32_t lines = 0;
   std::uint64_t dropped = 0;
@@ -93,8 +94,10 @@ void Log::operator()(int level, const std::string& line) const {
 }
 
 void Log::show_status(const std::string& line) const {
-  if (!state_->terminal || line == state_->status) return;
-  state_->status = printable(line);
+  if (!state_->terminal || line == state_->line) return;
+  state_->line = line;
+  // A terminal may wrap when its last column is written.
+  state_->status = fitting(line, terminal_columns(STDERR_FILENO) - 1);
   std::fputs(kClearLine, stderr);
   std::fputs(state_->status.c_str(), stderr);
   std::fflush(stderr);

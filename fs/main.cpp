@@ -28,20 +28,18 @@ int mount(const Options& options) {
   if (!allowed) return complain(allowed.error());
   OrComplaint<Source> source = open_source(options.source, options.allow_local);
   if (!source) return complain(source.error());
-  auto* const torrent = std::get_if<TorrentFile>(&*source);
-  if (torrent == nullptr) {
-    return complain({"magnet links are not supported yet; give the .torrent file or its URL"});
-  }
-  const OrComplaint<void> apart = check_apart(*mountpoint, torrent->path, *cache);
+  const auto* const torrent = std::get_if<TorrentFile>(&*source);
+  const OrComplaint<void> apart =
+      check_apart(*mountpoint, torrent != nullptr ? torrent->path : "", *cache);
   if (!apart) return complain(apart.error());
   const OrComplaint<bool> cleared = ready_mountpoint(*mountpoint);
   if (!cleared) return complain(cleared.error());
   if (*cleared) complain({*mountpoint + ": cleared a dead mount of an earlier swarmfs"});
 
-  if (options.foreground) return run_mounted(options, std::move(*torrent), *mountpoint, *cache, {});
+  if (options.foreground) return run_mounted(options, *std::move(source), *mountpoint, *cache, {});
   auto side = go_to_background(*mountpoint);
   if (const int* code = std::get_if<int>(&side)) return *code;
-  return run_mounted(options, std::move(*torrent), *mountpoint, *cache,
+  return run_mounted(options, *std::move(source), *mountpoint, *cache,
                      std::move(std::get<StartReport>(side)));
 }
 

@@ -10,18 +10,25 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "fs/cache_dir.h"
+#include "fs/file_selection.h"
 #include "fs/fuse_session.h"
 #include "fs/log.h"
+#include "fs/mount_plan.h"
 #include "fs/mountpoint.h"
 #include "fs/stall_reason.h"
 #include "fs/stderr_capture.h"
 #include "fs/torrent_fs.h"
 #include "net/clock.h"
+#include "net/name_lookup.h"
 #include "net/torrent_session.h"
 #include "net/udp_port.h"
 #include "storage/disk.h"
@@ -43,9 +50,8 @@ constexpr unsigned kShutdownSeconds = 3;
 constexpr rlim_t kWantedDescriptors = 4096;
 // How often start-up looks whether the kernel's first request was answered: it is there already.
 constexpr net::Duration kReadyPoll = 2ms;
-// Readers that have waited so long, while nothing came, are told why on the terminal.
+// How often we look whether somebody waits and nothing comes (StallWatch).
 constexpr net::Duration kStallCheck = 1s;
-constexpr int kQuietChecks = 2;
 
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -68,8 +74,12 @@ void begin_last_seconds() {
 
 // One mounted torrent, in order of construction.
 struct Program {
-  Program(asio::io_context& context, Log l)
+  Program(asio::io_context& context, const Options& o, StartReport& r,
+          std::shared_ptr<const CacheDir> c, Log l)
       : io(context),
+        options(o),
+        report(r),
+        cache(std::move(c)),
         log(std::move(l)),
         clock(io.get_executor()),
         hashers(io.get_executor(), kHashThreads),
@@ -78,16 +88,26 @@ struct Program {
         watchers(io.get_executor()),
         life(io.get_executor()) {}
 
+  // What the start waits for besides the mount itself: -o wait_metadata.
+  [[nodiscard]] bool wants_files_first() const { return options.wait_metadata && !fs->attached(); }
+
   asio::io_context& io;
+  const Options& options;
+  StartReport& report;
+  std::shared_ptr<const CacheDir> cache;
   Log log;
   net::RealClock clock;
   storage::WorkerPool hashers;
   storage::WorkerPool disk_workers;
+  std::string title;
+  std::vector<storage::FileRange> selected;
+  std::vector<storage::HostPort> hinted_peers;
   std::unique_ptr<storage::RealDisk> disk;
   std::unique_ptr<net::UdpPort> udp;
   std::unique_ptr<net::TorrentSession> session;
   std::unique_ptr<TorrentFs> fs;
   std::unique_ptr<FuseSession> fuse;
+  std::optional<Complaint> failure;  // why it all ends
   asio::signal_set signals;
   storage::TaskGroup watchers;  // end when the mount does
   storage::TaskGroup life;
@@ -101,26 +121,116 @@ Task<void> stop_on_signal(Program& p) {
   p.fuse->request_stop();
 }
 
-Task<void> report_live(Program& p, StartReport& report, std::string mountpoint) {
-  while (!p.fuse->ready()) co_await p.clock.sleep(kReadyPoll);
-  report.live();
-  p.log.write(LogLevel::info, "mounted on " + mountpoint);
+void fail(Program& p, std::string line) {
+  if (p.fuse->stopping()) return;
+  p.failure = Complaint{std::move(line)};
+  begin_last_seconds();
+  p.fuse->request_stop();
 }
 
-Task<void> show_stalls(Program& p) {
-  std::uint64_t received = 0;
-  for (int quiet = 0;;) {
+// The torrent is known: its files appear.
+void show_files(Program& p) {
+  const storage::Metainfo& metainfo = p.session->metainfo();
+  for (const std::string& line : metainfo.warnings) p.log.write(LogLevel::warning, line);
+  const FileSelection selection = select_files(metainfo, p.selected);
+  for (const std::string& line : selection.warnings) p.log.write(LogLevel::warning, line);
+  p.fs->attach(metainfo, selection.files, p.session->store());
+}
+
+// False when it ended without them.
+Task<bool> fetch_files(Program& p) {
+  const Result<void> there = co_await p.session->wait_metadata();
+  if (!there) {
+    if (there.error() != storage::StorageErrc::closed) {
+      fail(p, p.title + ": not a torrent that can be mounted: " + there.error().message());
+    }
+    co_return false;
+  }
+  show_files(p);
+  p.fuse->root_changed();
+  p.log.write(LogLevel::info, "the metadata is here: " + p.session->metainfo().name);
+  co_return true;
+}
+
+Task<void> bring_up(Program& p, std::string mountpoint) {
+  while (!p.fuse->ready()) co_await p.clock.sleep(kReadyPoll);
+  if (p.wants_files_first()) {
+    p.report.take_your_time();
+    const bool there = co_await fetch_files(p);
+    if (!there) co_return;
+  }
+  p.report.live();
+  p.log.write(LogLevel::info, "mounted on " + mountpoint);
+  if (!p.fs->attached()) co_await fetch_files(p);
+}
+
+// Of what readers wait for.
+std::optional<std::uint32_t> first_unreachable_piece(const Program& p) {
+  if (!p.session->has_metadata()) return std::nullopt;
+  const storage::Layout& layout = p.session->metainfo().layout;
+  std::optional<std::uint32_t> first;
+  for (const storage::ByteRange range : p.fs->waiting_for()) {
+    std::optional<storage::PieceIndex> piece = layout.piece_of(range.begin);
+    for (; piece && layout.range(*piece).begin < range.end; piece = layout.next(*piece)) {
+      const storage::ByteRange bytes = layout.range(*piece);
+      const bool here = p.session->store().verified_bytes(bytes) == bytes.size();
+      if (here || p.session->reachable(bytes)) continue;
+      first = std::min(first.value_or(piece->value()), piece->value());
+    }
+  }
+  return first;
+}
+
+StallReason why_nothing_comes(const Program& p) {
+  return stall_reason({.swarm = p.session->status(),
+                       .sources = p.session->trackers_status(),
+                       .needs_metadata = !p.fs->attached(),
+                       .unreachable_piece = first_unreachable_piece(p)});
+}
+
+Task<void> watch_stalls(Program& p) {
+  StallWatch watch;
+  while (true) {
     co_await p.clock.sleep(kStallCheck);
-    const net::SwarmStatus status = p.session->swarm().status();
-    const bool stalled = p.fs->held_reads() > 0 && status.received_bytes == received;
-    received = status.received_bytes;
-    quiet = stalled ? quiet + 1 : 0;
-    const auto ranges = p.fs->waiting_for();
-    const bool reachable = std::all_of(ranges.begin(), ranges.end(), [&p](storage::ByteRange r) {
-      return p.session->swarm().reachable(r);
-    });
-    const std::string why = stall_reason(status, p.session->trackers_status(), reachable);
-    p.log.show_status(quiet >= kQuietChecks ? why : "");
+    const net::SwarmStatus status = p.session->status();
+    const bool no_files = !p.fs->attached();
+    const bool stalled = watch.stalled(no_files || p.fs->held_reads() > 0,
+                                       status.received_bytes + status.metadata_bytes);
+    // How the metadata comes along is of interest, too: there is nothing else to see.
+    if (!stalled && !no_files) {
+      p.log.show_status("");
+      continue;
+    }
+    const StallReason reason = why_nothing_comes(p);
+    const std::string line = "waiting for " + reason.text;
+    if (p.wants_files_first()) p.report.waiting_for(reason.text);
+    p.log.show_status(line);
+    if (stalled && watch.is_news(reason.kind, p.clock.now())) p.log.write(LogLevel::info, line);
+  }
+}
+
+Task<void> give_up_waiting(Program& p, std::chrono::seconds limit) {
+  co_await p.clock.sleep(limit);
+  if (!p.wants_files_first()) co_return;
+  fail(p, p.title + ": gave up after " + std::to_string(limit.count()) + " s of waiting for " +
+              why_nothing_comes(p).text);
+}
+
+// A job of its own: the disk may take its time. It ends even when the mount does.
+Task<void> keep_metainfo(Program& p, std::vector<std::byte> torrent) {
+  auto failed = std::make_shared<std::optional<Complaint>>();
+  std::function<void()> job = [cache = p.cache, failed, bytes = std::move(torrent)] {
+    if (const auto kept = cache->keep_metainfo(bytes); !kept) *failed = kept.error();
+  };
+  co_await p.disk_workers.run(std::move(job));
+  if (*failed) p.log.write(LogLevel::warning, "the metadata is not kept: " + (*failed)->line);
+}
+
+// Peers that the link names. They are hints: each is looked up once.
+Task<void> find_hinted_peers(Program& p) {
+  for (const storage::HostPort& name : p.hinted_peers) {
+    const Result<std::vector<net::Endpoint>> found = co_await net::look_up(name.first, name.second);
+    if (found) p.session->add_peers(*found, net::PeerSource::tracker);
   }
 }
 
@@ -139,45 +249,62 @@ Task<void> live(Program& p) {
   p.log.write(LogLevel::info, "unmounted");
 }
 
-std::optional<Complaint> build(Program& p, const Options& options, TorrentFile torrent,
-                               const CacheDir& cache, const std::string& mountpoint) {
-  auto disk = storage::RealDisk::open(cache.path(), p.disk_workers);
-  if (!disk) return Complaint{cache.path() + "/data: " + disk.error().message()};
-  p.disk = std::move(*disk);
-
-  const std::string name = torrent.metainfo.name;
-  const std::int64_t mtime = torrent.metainfo.creation_date.value_or(cache.added());
+void build_session(Program& p, MountPlan plan) {
   const auto log = [l = p.log](int level, const std::string& line) { l(level, line); };
-  p.udp = net::open_udp_port(p.io.get_executor(), options.port, {},
+  p.udp = net::open_udp_port(p.io.get_executor(), p.options.port, {},
                              [log](const std::string& line) { log(1, line); });
+  const auto keep = [&p](std::span<const std::byte> torrent) {
+    p.life.spawn(keep_metainfo(p, {torrent.begin(), torrent.end()}));
+  };
   p.session = std::make_unique<net::TorrentSession>(
       net::TorrentSession::Parts{.executor = p.io.get_executor(),
                                  .clock = p.clock,
                                  .dialer = net::tcp_dialer(p.io.get_executor()),
-                                 .metainfo = std::move(torrent.metainfo),
+                                 .info_hash = plan.info_hash,
+                                 .metainfo = std::move(plan.metainfo),
+                                 .torrent = std::move(plan.torrent),
+                                 .trackers = std::move(plan.trackers),
                                  .hashers = p.hashers,
                                  .disk = p.disk.get(),
-                                 .peers = options.peers,
-                                 .port = options.port,
+                                 .peers = p.options.peers,
+                                 .port = p.options.port,
                                  .udp = p.udp.get(),
-                                 .allow_local = options.allow_local,
-                                 .log = log});
+                                 .allow_local = p.options.allow_local,
+                                 .pex = p.options.pex,
+                                 .log = log,
+                                 .on_metadata = keep});
+}
+
+std::optional<Complaint> build(Program& p, MountPlan plan, const std::string& mountpoint) {
+  auto disk = storage::RealDisk::open(p.cache->path(), p.disk_workers);
+  if (!disk) return Complaint{p.cache->path() + "/data: " + disk.error().message()};
+  p.disk = std::move(*disk);
+  p.title = plan.title;
+  p.selected = plan.selected;
+  p.hinted_peers = plan.hinted_peers;
+  const storage::InfoHash info_hash = plan.info_hash;
+  // Metadata from peers has no date, so this stays when it comes.
+  const std::int64_t mtime =
+      plan.metainfo ? plan.metainfo->creation_date.value_or(p.cache->added()) : p.cache->added();
+  for (const std::string& line : plan.warnings) p.log.write(LogLevel::warning, line);
+  build_session(p, std::move(plan));
   p.fs = std::make_unique<TorrentFs>(
       TorrentFs::Parts{.executor = p.io.get_executor(),
                        .clock = p.clock,
-                       .metainfo = p.session->metainfo(),
-                       .store = p.session->store(),
-                       .want = [&s = *p.session](net::Wish wish) { return s.swarm().want(wish); },
+                       .info_hash = info_hash,
+                       .want = [&s = *p.session](net::Wish wish) { return s.want(wish); },
                        .options = {.owner = {.uid = ::getuid(), .gid = ::getgid(), .mtime = mtime},
-                                   .soft_timeout = options.soft_timeout}});
+                                   .soft_timeout = p.options.soft_timeout}});
+  if (p.session->has_metadata()) show_files(p);
 
   std::string said;
   StderrCapture fusermount;  // it has its own way of complaining
   const MountOptions how{.mountpoint = mountpoint,
-                         .fsname = options.fsname.value_or(name),
-                         .allow_other = options.allow_other,
-                         .debug = options.debug,
-                         .extra = options.kernel_options};
+                         .fsname = p.options.fsname.value_or(p.title),
+                         .allow_other = p.options.allow_other,
+                         .debug = p.options.debug,
+                         .extra = p.options.kernel_options};
+  const auto log = [l = p.log](int level, const std::string& line) { l(level, line); };
   auto fuse = FuseSession::mount(p.io.get_executor(), p.clock, how, *p.fs, log, &said);
   const std::string fusermount_said = fusermount.finish();
   if (!fuse) {
@@ -187,31 +314,57 @@ std::optional<Complaint> build(Program& p, const Options& options, TorrentFile t
   return std::nullopt;
 }
 
+// What was kept of the torrent, which is kept for the next time when the user has it.
+OrComplaint<std::optional<KeptTorrent>> recall(const Source& source, const CacheDir& cache) {
+  const auto* const torrent = std::get_if<TorrentFile>(&source);
+  if (torrent == nullptr) return cache.load_metainfo();
+  if (const OrComplaint<void> kept = cache.keep_metainfo(torrent->bytes); !kept)
+    return kept.error();
+  return std::optional<KeptTorrent>();
+}
+
+// Until the mount is gone and everything has ended. Returns the exit code.
+int run(Program& p, const std::string& mountpoint) {
+  p.watchers.spawn(stop_on_signal(p));
+  p.watchers.spawn(bring_up(p, mountpoint));
+  p.watchers.spawn(watch_stalls(p));
+  p.watchers.spawn(find_hinted_peers(p));
+  if (p.options.wait_metadata_limit && p.wants_files_first()) {
+    p.watchers.spawn(give_up_waiting(p, *p.options.wait_metadata_limit));
+  }
+  p.life.spawn(live(p));
+  while (p.life.size() > 0) p.io.run_one();
+  if (!p.failure && p.wants_files_first()) {
+    p.failure = Complaint{"stopped before the metadata was there"};
+  }
+  if (!p.failure) return EXIT_SUCCESS;
+  if (!p.options.foreground) p.log.write(LogLevel::error, p.failure->line);
+  return p.report.failed(*p.failure);
+}
+
 }  // namespace
 
-int run_mounted(const Options& options, TorrentFile torrent, const std::string& mountpoint,
+int run_mounted(const Options& options, Source source, const std::string& mountpoint,
                 const std::string& cache_root, StartReport report) {
   raise_descriptor_limit();
   report.waiting_for("the cache directory " + cache_root);
-  const OrComplaint<CacheDir> cache =
-      CacheDir::claim(cache_root, torrent.metainfo.info_hash, torrent.bytes);
-  if (!cache) return report.failed(cache.error());
+  OrComplaint<CacheDir> claimed = CacheDir::claim(cache_root, info_hash_of(source));
+  if (!claimed) return report.failed(claimed.error());
+  const auto cache = std::make_shared<const CacheDir>(*std::move(claimed));
+  OrComplaint<std::optional<KeptTorrent>> kept = recall(source, *cache);
+  if (!kept) return report.failed(kept.error());
+  MountPlan plan = plan_mount(std::move(source), *std::move(kept), options.trackers);
 
   // Never destroyed: that would wait for name lookups that were given up.
   static asio::io_context* const io = new asio::io_context(1);
-  Program p(*io, options.foreground ? Log::to_stderr(options.log_level)
-                                    : Log::to_syslog(options.log_level));
-  for (const std::string& line : torrent.metainfo.warnings) p.log.write(LogLevel::warning, line);
+  Program p(
+      *io, options, report, cache,
+      options.foreground ? Log::to_stderr(options.log_level) : Log::to_syslog(options.log_level));
   report.waiting_for("the kernel to mount " + mountpoint);
-  if (const auto complaint = build(p, options, std::move(torrent), *cache, mountpoint)) {
+  if (const auto complaint = build(p, std::move(plan), mountpoint)) {
     return report.failed(*complaint);
   }
-  p.watchers.spawn(stop_on_signal(p));
-  p.watchers.spawn(report_live(p, report, mountpoint));
-  if (p.log.is_terminal()) p.watchers.spawn(show_stalls(p));
-  p.life.spawn(live(p));
-  while (p.life.size() > 0) p.io.run_one();
-  return EXIT_SUCCESS;
+  return run(p, mountpoint);
 }
 
 }  // namespace swarmfs::fs

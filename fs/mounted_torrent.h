@@ -8,15 +8,16 @@
 
 #include "fs/background.h"
 #include "fs/options.h"
-#include "fs/torrent_file.h"
+#include "fs/source.h"
 
 namespace swarmfs::fs {
 
 // Mounts, and serves until the mount is gone: unmounted by somebody, or after SIGINT or SIGTERM. A
-// second signal, or a shutdown that takes too long, ends the process at once. Returns the exit
-// code. `mountpoint` and `cache_root`: absolute and checked.
-[[nodiscard]] int run_mounted(const Options& options, TorrentFile torrent,
-                              const std::string& mountpoint, const std::string& cache_root,
-                              StartReport report);
+// magnet's mount is live and empty until its metadata has come, which -o wait_metadata waits for
+// before it says so; metadata that is no torrent we can serve ends it. A second signal, or a
+// shutdown that takes too long, ends the process at once. Returns the exit code. `mountpoint` and
+// `cache_root`: absolute and checked.
+[[nodiscard]] int run_mounted(const Options& options, Source source, const std::string& mountpoint,
+                              const std::string& cache_root, StartReport report);
 
 }  // namespace swarmfs::fs

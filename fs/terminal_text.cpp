@@ -1,5 +1,7 @@
 #include "fs/terminal_text.h"
 
+#include <sys/ioctl.h>
+
 #include <array>
 #include <cstdio>
 
@@ -64,6 +66,26 @@ std::string printable(std::string_view text) {
     text.remove_prefix(bytes.size());
   }
   return out;
+}
+
+std::string fitting(std::string_view text, std::size_t columns) {
+  const std::string whole = printable(text);
+  std::string_view rest = whole;
+  std::size_t width = 0;
+  while (!rest.empty()) {
+    std::uint32_t c = 0;
+    const std::size_t size = sequence_size(rest, &c);
+    width += c < 0x80 ? 1 : 2;
+    if (width > columns) break;
+    rest.remove_prefix(size);
+  }
+  return whole.substr(0, whole.size() - rest.size());
+}
+
+std::size_t terminal_columns(int fd) {
+  constexpr std::size_t kUsual = 80;
+  winsize size{};
+  return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
 }
 
 std::string human_size(std::uint64_t bytes) {

@@ -24,6 +24,8 @@ constexpr std::chrono::seconds kForever = std::chrono::hours(24);
 constexpr std::chrono::seconds kMoving{1};
 // The root may get more torrents one day.
 constexpr std::chrono::seconds kRootAbsence{1};
+// What may change at any moment: the empty root.
+constexpr std::chrono::seconds kNotAtAll{0};
 
 constexpr std::string_view kUserPrefix = "user.";
 constexpr std::string_view kInfoHashName = "user.swarmfs.infohash";
@@ -44,8 +46,7 @@ std::string percent(std::uint64_t present, std::uint64_t total) {
 
 TorrentFs::TorrentFs(Parts parts)
     : parts_(std::move(parts)),
-      info_hash_(parts_.metainfo.info_hash),
-      tree_(parts_.metainfo, parts_.options.owner),
+      tree_(parts_.options.owner),
       page_size_(static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))),
       tasks_(parts_.executor) {}
 
@@ -53,11 +54,19 @@ TorrentFs::~TorrentFs() {
   assert(held_.empty() && "stop() before destruction");
 }
 
+void TorrentFs::attach(const storage::Metainfo& metainfo, std::span<const storage::FileEntry> files,
+                       storage::PieceStore& store) {
+  assert(!attached());
+  tree_ = FileTree(metainfo, files, parts_.options.owner);
+  store_ = &store;
+}
+
 // -- names and attributes
 
 Entry TorrentFs::entry(Inode inode) const {
   const FileTree::Node& node = *tree_.find(inode);
-  const std::uint64_t present = node.directory ? 0 : parts_.store.verified_bytes(node.range);
+  if (!attached()) return {tree_.attributes(inode, 0), kNotAtAll, kNotAtAll};
+  const std::uint64_t present = node.directory ? 0 : store_->verified_bytes(node.range);
   const bool settled = node.directory || present == node.range.size();
   return {tree_.attributes(inode, present), kForever, settled ? kForever : kMoving};
 }
@@ -72,6 +81,7 @@ Result<Entry> TorrentFs::lookup(Inode directory, std::string_view name) const {
 }
 
 std::chrono::seconds TorrentFs::absence_timeout(Inode directory) const {
+  if (!attached()) return kNotAtAll;
   return directory == kRootInode ? kRootAbsence : kForever;
 }
 
@@ -94,8 +104,8 @@ Result<std::optional<DirectoryEntry>> TorrentFs::entry_at(Inode directory,
 
 FileSystemStatus TorrentFs::statfs() const {
   FileSystemStatus status;
-  const std::uint64_t total = parts_.store.layout().total_size();
-  const std::uint64_t present = parts_.store.verified_bytes({0, total});
+  if (!attached()) return status;
+  const auto [present, total] = progress(*tree_.find(kRootInode));
   const auto blocks = [&status](std::uint64_t bytes) {
     return bytes / status.block_size + (bytes % status.block_size != 0 ? 1 : 0);
   };
@@ -105,17 +115,33 @@ FileSystemStatus TorrentFs::statfs() const {
   return status;
 }
 
+TorrentFs::Progress TorrentFs::progress(const FileTree::Node& node) const {
+  Progress sum;
+  const auto add = [this, &sum](storage::ByteRange range) {
+    sum.present += store_->verified_bytes(range);
+    sum.total += range.size();
+  };
+  if (node.whole) {
+    std::for_each(tree_.shown().begin(), tree_.shown().end(), add);
+  } else {
+    add(node.range);
+  }
+  return sum;
+}
+
+bool TorrentFs::has_progress(const FileTree::Node& node) const {
+  return attached() && (!node.directory || node.whole);
+}
+
 Result<std::string> TorrentFs::getxattr(Inode inode, std::string_view name) const {
   const FileTree::Node* const node = tree_.find(inode);
   if (node == nullptr) return FsErrc::not_found;
   if (!name.starts_with(kUserPrefix)) return FsErrc::unsupported;
-  if (name == kInfoHashName) return info_hash_.hex();
-  const bool has_progress = !node->directory || !node->range.empty();
-  if (!has_progress || (name != kProgressName && name != kCompleteName)) {
+  if (name == kInfoHashName) return parts_.info_hash.hex();
+  if (!has_progress(*node) || (name != kProgressName && name != kCompleteName)) {
     return FsErrc::no_such_attribute;
   }
-  const std::uint64_t total = node->range.size();
-  const std::uint64_t present = parts_.store.verified_bytes(node->range);
+  const auto [present, total] = progress(*node);
   if (name == kProgressName) return percent(present, total);
   return std::string(present == total ? "1" : "0");
 }
@@ -123,7 +149,7 @@ Result<std::string> TorrentFs::getxattr(Inode inode, std::string_view name) cons
 Result<std::vector<std::string_view>> TorrentFs::listxattr(Inode inode) const {
   const FileTree::Node* const node = tree_.find(inode);
   if (node == nullptr) return FsErrc::not_found;
-  if (node->directory && node->range.empty()) return std::vector{kInfoHashName};
+  if (!has_progress(*node)) return std::vector{kInfoHashName};
   return std::vector{kInfoHashName, kProgressName, kCompleteName};
 }
 
@@ -168,7 +194,7 @@ void TorrentFs::release(Handle handle) {
 }
 
 bool TorrentFs::is_there(storage::ByteRange range) const {
-  return parts_.store.verified_bytes(range) == range.size();
+  return store_->verified_bytes(range) == range.size();
 }
 
 void TorrentFs::read(Handle handle, std::uint64_t offset, std::uint64_t size, bool direct,
@@ -182,7 +208,7 @@ void TorrentFs::read(Handle handle, std::uint64_t offset, std::uint64_t size, bo
     // The new wish before the old one goes: what is on its way for both is not cancelled.
     file->set_readahead(nothing_to_get ? net::Demand() : parts_.want(*plan));
   }
-  if (const std::optional<storage::ReadView> bytes = parts_.store.try_read(range)) {
+  if (const std::optional<storage::ReadView> bytes = store_->try_read(range)) {
     return std::move(request).reply(*bytes, static_cast<std::size_t>(range.size()));
   }
   // What only has to come from the disk still comes.
@@ -212,7 +238,7 @@ void TorrentFs::hold(OpenFile& file, storage::ByteRange range, bool direct, Read
   // The file stays while it has held READs.
   read.deadline.emplace(parts_.clock, [this, &file, &read] { on_deadline(file, read); });
   set_deadline(read, kGrace);
-  const std::uint64_t task = tasks_.spawn(read_op(std::move(owned), parts_.store));
+  const std::uint64_t task = tasks_.spawn(read_op(std::move(owned), *store_));
   // It may have ended inside spawn(); `read` is gone then.
   if (held_.contains(id)) read.task = task;
 }

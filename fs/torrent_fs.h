@@ -2,10 +2,13 @@
 // libfuse. Everything is answered from memory; only a read of bytes that are not there waits, and
 // it waits in a coroutine of its own.
 //
+// Until attach() it is live and empty: a root without entries, of which the kernel may remember
+// nothing, so that the next look shows what has come.
+//
 // Threads:  engine thread only.
 // Memory:   the tree; kMaxOpenFiles handles; kMaxHeldReads waiting READs.
 // Errors:   FsErrc, and StorageErrc::closed for a read that meets the shut-down.
-// Lifetime: co_await stop() before destruction; the store and the clock outlive it.
+// Lifetime: co_await stop() before destruction; the attached store and the clock outlive it.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <chrono>
@@ -13,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -72,15 +76,22 @@ class TorrentFs {
   struct Parts {
     asio::any_io_executor executor;
     net::Clock& clock;
-    const storage::Metainfo& metainfo;  // read in the constructor only
-    storage::PieceStore& store;
-    Want want;  // Swarm::want; must stay callable until stop() is done and every handle is released
+    storage::InfoHash info_hash;
+    // Swarm::want, called after attach() only; must stay callable until stop() is done and every
+    // handle is released.
+    Want want;
     Options options;
   };
   explicit TorrentFs(Parts parts);
   ~TorrentFs();
   TorrentFs(const TorrentFs&) = delete;
   TorrentFs& operator=(const TorrentFs&) = delete;
+
+  // Once: the torrent is known, and `files` of it are shown. Only `store` is kept. The kernel is to
+  // be told (FuseSession::root_changed).
+  void attach(const storage::Metainfo& metainfo, std::span<const storage::FileEntry> files,
+              storage::PieceStore& store);
+  [[nodiscard]] bool attached() const { return store_ != nullptr; }
 
   // -- names and attributes
   [[nodiscard]] Result<Entry> lookup(Inode directory, std::string_view name) const;
@@ -92,8 +103,8 @@ class TorrentFs {
                                                                std::uint64_t index) const;
   [[nodiscard]] FileSystemStatus statfs() const;
   // user.swarmfs.infohash: 40 hex digits; user.swarmfs.progress: percent verified, "0.00" to
-  // "100.00", 100.00 only when complete; user.swarmfs.complete: "1" or "0". The last two on files,
-  // the root and the torrent's folder.
+  // "100.00", 100.00 only when complete; user.swarmfs.complete: "1" or "0". The last two, once
+  // attached, on files, and on the root and the torrent's folder for all that is shown.
   [[nodiscard]] Result<std::string> getxattr(Inode inode, std::string_view name) const;
   [[nodiscard]] Result<std::vector<std::string_view>> listxattr(Inode inode) const;
 
@@ -131,6 +142,13 @@ class TorrentFs {
   };
   [[nodiscard]] OpenFile* find(Handle handle) const;
   [[nodiscard]] Entry entry(Inode inode) const;
+  struct Progress {
+    std::uint64_t present = 0;
+    std::uint64_t total = 0;
+  };
+  // Requires attached().
+  [[nodiscard]] Progress progress(const FileTree::Node& node) const;
+  [[nodiscard]] bool has_progress(const FileTree::Node& node) const;
   [[nodiscard]] bool is_there(storage::ByteRange range) const;
   void hold(OpenFile& file, storage::ByteRange range, bool direct, ReadRequest request);
   [[nodiscard]] std::optional<net::Duration> patience() const;
@@ -139,8 +157,8 @@ class TorrentFs {
   void fail(HeldRead& read, error_code ec);
 
   Parts parts_;
-  storage::InfoHash info_hash_;
   FileTree tree_;
+  storage::PieceStore* store_ = nullptr;  // null until attached
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::size_t open_files_ = 0;

@@ -40,13 +40,15 @@ class PeerConnection {
 
   void send(const Message& message);  // queued until flush()
   void flush();                       // one write for all that was queued
-  void close() { close(asio::error::operation_aborted); }
+  // Ends the connection; read_loop() returns `why`.
+  void close(error_code why = asio::error::operation_aborted);
+  [[nodiscard]] std::size_t unsent() const {
+    return unsent_.size();
+  }  // bytes the peer does not read
   [[nodiscard]] TimePoint last_sent() const { return last_sent_; }
   [[nodiscard]] TimePoint last_received() const { return last_received_; }
 
  private:
-  void close(error_code why);
-
   asio::any_io_executor executor_;
   Clock& clock_;
   std::unique_ptr<Stream> stream_;

@@ -22,6 +22,12 @@ Endpoint ban_key(const Endpoint& endpoint) {
   return {plain.address(), 0};
 }
 
+// BEP 27: who may name peers of a private torrent.
+bool may_name_private(PeerSource source) {
+  return source == PeerSource::user || source == PeerSource::tracker ||
+         source == PeerSource::local_tracker;
+}
+
 }  // namespace
 
 PeerList::Rank PeerList::rank_of(const Entry& entry) {
@@ -56,7 +62,15 @@ bool PeerList::make_room(Rank for_rank) {
 bool PeerList::add(const Endpoint& endpoint, PeerSource source, TimePoint now) {
   const Endpoint plain = normalised(endpoint);
   if (!may_connect(plain, source, allow_local_) || is_banned(plain)) return false;
-  if (entries_.contains(plain)) return false;
+  if (private_ && !may_name_private(source)) return false;
+  if (const auto known = entries_.find(plain); known != entries_.end()) {
+    if (may_name_private(source) && !may_name_private(known->second.source)) {
+      if (!known->second.in_use) dequeue(known->second);
+      known->second.source = source;
+      if (!known->second.in_use) enqueue(plain, known->second);
+    }
+    return false;
+  }
   Entry entry;
   entry.source = source;
   entry.not_before = now;
@@ -114,7 +128,7 @@ void PeerList::on_gone(const Endpoint& endpoint, TimePoint now) {
   if (!entry) return;
   --in_use_;
   entry->in_use = false;
-  if (is_banned(plain)) {
+  if (is_banned(plain) || (private_ && !may_name_private(entry->source))) {
     entries_.erase(plain);
     return;
   }
@@ -151,6 +165,22 @@ void PeerList::ban(const Endpoint& endpoint) {
 
 bool PeerList::is_banned(const Endpoint& endpoint) const {
   return banned_.contains(ban_key(endpoint));
+}
+
+std::vector<Endpoint> PeerList::make_private() {
+  private_ = true;
+  std::vector<Endpoint> in_use;
+  for (auto at = entries_.begin(); at != entries_.end();) {
+    const auto& [endpoint, entry] = *at;
+    if (may_name_private(entry.source) || entry.in_use) {
+      if (!may_name_private(entry.source)) in_use.push_back(endpoint);
+      ++at;
+      continue;
+    }
+    dequeue(entry);
+    at = entries_.erase(at);
+  }
+  return in_use;
 }
 
 Duration PeerList::back_off(std::uint32_t failures) {

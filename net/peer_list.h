@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "net/clock.h"
 #include "net/connect_policy.h"
@@ -38,7 +39,8 @@ class PeerList {
  public:
   explicit PeerList(bool allow_local, std::uint64_t seed)
       : allow_local_(allow_local), state_(seed) {}
-  // True when the address is new and was taken. Known ones are left as they are.
+  // True when the address is new and was taken. Known ones are left as they are, but for who named
+  // them: the user's and the trackers' word counts for more than others'.
   bool add(const Endpoint& endpoint, PeerSource source, TimePoint now);
   // The address to dial now, marked as in use; empty: none is due. Given by the user first, then
   // useful before, then never tried, then those that failed, each in the order in which they are
@@ -55,6 +57,9 @@ class PeerList {
   // address, it is this endpoint only.
   void ban(const Endpoint& endpoint);
   [[nodiscard]] bool is_banned(const Endpoint& endpoint) const;
+  // The torrent is private (BEP 27): addresses that neither the user nor a tracker named are
+  // forgotten, and none is taken any more. Returns those in use; they are forgotten when they end.
+  std::vector<Endpoint> make_private();
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] std::size_t in_use() const { return in_use_; }
 
@@ -81,6 +86,7 @@ class PeerList {
   [[nodiscard]] Duration back_off(std::uint32_t failures);
 
   bool allow_local_;
+  bool private_ = false;
   std::uint64_t state_;  // of the generator that jitters back-offs
   std::uint64_t next_order_ = 0;
   std::size_t in_use_ = 0;

@@ -1,22 +1,20 @@
-// All the peers of one torrent, and the loop that turns wishes into requests: who wants what
-// (want()), who has it, whom to ask next. Data goes into the PieceStore, whose readers wake.
+// The loop that turns wishes into requests: who wants what (want()), who has it, whom to ask next.
+// Takes over the Connections it is given, with all they have heard. Data goes into the PieceStore,
+// whose readers wake.
 //
-// Threads: engine thread only. Memory: Peer records are capped by Config::max_connections; data by
-// the store's pool. Errors: none reach a reader; a peer's failure is that connection's end.
-// Lifetime: co_await stop() before destruction.
+// Threads: engine thread only. Memory: a Peer record a connection; data by the store's pool.
+// Errors: none reach a reader; a peer's failure is that connection's end. Lifetime: connections,
+// store and pool outlive it; stop the connections, then co_await stop() before destruction.
 #pragma once
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
-#include <string>
+#include <optional>
+#include <utility>
 
 #include "net/clock.h"
-#include "net/peer_list.h"
-#include "net/peer_wire.h"
+#include "net/connections.h"
 #include "net/piece_picker.h"
-#include "net/stream.h"
-#include "storage/hash.h"
 #include "storage/piece_store.h"
 
 namespace swarmfs::net {
@@ -49,27 +47,20 @@ struct SwarmStatus {
   std::uint64_t redundant_bytes = 0;  // payload that was not needed (duplicates)
   std::uint64_t corrupt_bytes = 0;    // of pieces that failed their hash
   std::size_t banned = 0;
+  // While the metainfo comes from peers (TorrentSession): bytes that came, not checked yet, of how
+  // many; empty: no connected peer has said.
+  std::uint64_t metadata_bytes = 0;
+  std::optional<std::uint64_t> metadata_size;
 };
 
 class Swarm {
  public:
-  struct Config {
-    storage::InfoHash info_hash;
-    PeerId peer_id;
-    std::size_t max_connections = 100;
-    bool allow_local = false;
-    std::uint64_t seed = 1;  // of every random choice
-  };
-  // `log(level, line)`: level 0 debug, 1 info, 2 warning.
-  using Log = std::function<void(int level, const std::string& line)>;
-  Swarm(asio::any_io_executor executor, Clock& clock, Dialer dialer, storage::PieceStore& store,
-        storage::BlockPool& pool, Config config, Log log);
+  Swarm(asio::any_io_executor executor, Clock& clock, Connections& connections,
+        storage::PieceStore& store, storage::BlockPool& pool, Connections::Log log);
   ~Swarm();
   Swarm(const Swarm&) = delete;
   Swarm& operator=(const Swarm&) = delete;
 
-  void start();  // dials what it knows, and keeps dialling as addresses come
-  void add_peers(std::span<const Endpoint> endpoints, PeerSource source);
   // Does not suspend. The bytes come through PieceStore::read.
   [[nodiscard]] Demand want(Wish wish);
   [[nodiscard]] SwarmStatus status() const;

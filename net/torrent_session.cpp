@@ -5,7 +5,13 @@
 #include <random>
 #include <string_view>
 
+#include "net/metadata_exchange.h"
 #include "net/name_lookup.h"
+#include "net/peer_exchange.h"
+#include "storage/bencode.h"
+#include "storage/block_pool.h"
+#include "storage/task_group.h"
+#include "storage/wait_list.h"
 
 namespace swarmfs::net {
 namespace {
@@ -41,91 +47,296 @@ PeerId make_peer_id() {
   return id;
 }
 
+// What is announced as left while nobody knows: trackers take 0 for a seed and give it no seeds,
+// and libtorrent says the same.
+constexpr std::uint64_t kUnknownLeft = 16 * 1024;
+
+// The info dictionary as it stands in a .torrent; empty: there is none.
+std::vector<std::byte> info_of(std::span<const std::byte> torrent) {
+  const auto document = storage::bencode::Document::read(torrent, storage::bencode::kTorrentLimits,
+                                                         storage::bencode::Mode::lenient);
+  if (!document) return {};
+  const storage::bencode::Value info = document->root()["info"];
+  if (!info) return {};
+  return {info.raw().begin(), info.raw().end()};
+}
+
+// A .torrent to keep. `info` stands in it as it came: its bytes are what the info-hash is of.
+std::vector<std::byte> torrent_of(std::span<const std::byte> info,
+                                  const std::vector<std::vector<std::string>>& trackers) {
+  storage::bencode::List tiers;
+  for (const std::vector<std::string>& tier : trackers) {
+    storage::bencode::List urls;
+    for (const std::string& url : tier) urls.add(url);
+    tiers.add(urls);
+  }
+  storage::bencode::Dictionary torrent;
+  if (!trackers.empty()) torrent.add("announce-list", tiers);
+  torrent.add_encoded("info", {reinterpret_cast<const char*>(info.data()), info.size()});
+  const std::string text = torrent.encode();
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
 }  // namespace
+
+struct TorrentSession::State {
+  explicit State(Parts p);
+
+  [[nodiscard]] Connections::Config connections_config() const;
+  [[nodiscard]] Announcer::Parts announcer_parts();
+  [[nodiscard]] ExtensionOffer offer() const;
+  // Looks `name` up until it is found, and adds what it stands for.
+  [[nodiscard]] Task<void> find_peer(PeerName name);
+
+  // -- from the metadata to the metainfo
+  // `info` matches the info-hash: makes a torrent of it, or says why it is none.
+  [[nodiscard]] Task<void> adopt(std::vector<std::byte> info);
+  [[nodiscard]] Task<Result<storage::Metainfo>> parse(
+      std::shared_ptr<const std::vector<std::byte>> torrent);
+  // There is a metainfo: from here on there are a store and a swarm.
+  void begin_data();
+  void serve_info(std::vector<std::byte> info);
+  void fail(error_code why);
+  [[nodiscard]] static Task<Result<void>> wait(std::shared_ptr<State> self);
+
+  Parts parts;
+  PeerId peer_id;
+  storage::BlockPool pool{0};  // grows when the piece length is known
+  Connections connections;
+  MetadataExchange metadata;
+  std::optional<PeerExchange> pex;
+  std::optional<storage::PieceStore> store;
+  std::optional<Swarm> swarm;
+  Announcer announcer;
+  storage::TaskGroup tasks;  // name lookups, and the way from metadata to metainfo
+  storage::WaitList decided;
+  std::optional<error_code> failure;
+  std::size_t info_size = 0;  // of what peers can have from us
+  bool stopping = false;
+};
+
+TorrentSession::State::State(Parts p)
+    : parts(std::move(p)),
+      peer_id(make_peer_id()),
+      connections(parts.executor, parts.clock, parts.dialer, pool, connections_config(), parts.log),
+      metadata(parts.executor, parts.clock, connections),
+      announcer(announcer_parts()),
+      tasks(parts.executor),
+      decided(parts.executor) {
+  if (parts.metainfo && parts.metainfo->is_private) parts.pex = false;  // and peers are never told
+  if (parts.pex) pex.emplace(parts.clock, connections);
+  if (parts.metainfo) begin_data();
+  serve_info(info_of(std::exchange(parts.torrent, {})));
+}
+
+Connections::Config TorrentSession::State::connections_config() const {
+  Connections::Config config;
+  config.info_hash = parts.info_hash;
+  config.peer_id = peer_id;
+  config.allow_local = parts.allow_local;
+  config.seed = random_number();
+  return config;
+}
+
+ExtensionOffer TorrentSession::State::offer() const {
+  ExtensionOffer offer;
+  offer.metadata = !parts.metainfo || info_size > 0;
+  if (info_size > 0) offer.metadata_size = static_cast<std::uint32_t>(info_size);
+  if (pex) {
+    offer.pex = ExtensionOffer::Pex::on;
+  } else if (parts.pex) {  // until we learned that the torrent is private
+    offer.pex = ExtensionOffer::Pex::withdrawn;
+  }
+  return offer;
+}
+
+Announcer::Parts TorrentSession::State::announcer_parts() {
+  AnnounceRequest identity;
+  identity.info_hash = parts.info_hash;
+  identity.peer_id = peer_id;
+  identity.port = parts.port;
+  identity.key = static_cast<std::uint32_t>(random_number());
+  const auto progress = [this] {
+    if (!store) return std::pair(std::uint64_t{0}, kUnknownLeft);
+    const std::uint64_t total = store->layout().total_size();
+    return std::pair(swarm->status().received_bytes, total - store->verified_bytes({0, total}));
+  };
+  const auto found = [this](std::span<const Endpoint> peers, PeerSource source) {
+    connections.add_peers(peers, source);
+  };
+  const auto log = [this](const std::string& line) { parts.log(1, line); };
+  return {.executor = parts.executor,
+          .clock = parts.clock,
+          .tiers = parts.trackers,
+          .allow_local = parts.allow_local,
+          .identity = identity,
+          .progress = progress,
+          .found = found,
+          .log = log,
+          .udp = parts.udp,
+          .seed = random_number()};
+}
+
+Task<void> TorrentSession::State::find_peer(PeerName name) {
+  for (Duration pause = kFirstLookupPause;; pause = std::min(2 * pause, kLongestLookupPause)) {
+    const Result<std::vector<Endpoint>> found = co_await look_up(name.host, name.port);
+    if (found && !found->empty()) {
+      connections.add_peers(*found, PeerSource::user);
+      co_return;
+    }
+    const std::string why = found ? "no address" : found.error().message();
+    parts.log(2, "--peer " + name.host + ": " + why + "; trying again");
+    co_await parts.clock.sleep(pause);
+  }
+}
+
+// -- from the metadata to the metainfo
+
+Task<Result<storage::Metainfo>> TorrentSession::State::parse(
+    std::shared_ptr<const std::vector<std::byte>> torrent) {
+  // 8 MiB take longer than `ls` should wait.
+  auto parsed = std::make_shared<std::optional<Result<storage::Metainfo>>>();
+  const auto job = [torrent, parsed] { parsed->emplace(storage::parse_metainfo(*torrent)); };
+  co_await parts.hashers.run(job);
+  co_return std::move(**parsed);
+}
+
+Task<void> TorrentSession::State::adopt(std::vector<std::byte> info) {
+  const auto torrent =
+      std::make_shared<const std::vector<std::byte>>(torrent_of(info, parts.trackers));
+  Result<storage::Metainfo> metainfo = co_await parse(torrent);
+  if (stopping) co_return;
+  if (!metainfo) co_return fail(metainfo.error());
+  // Bytes that are not one dictionary may have come out as another torrent.
+  if (metainfo->info_hash != parts.info_hash) co_return fail(storage::StorageErrc::not_a_torrent);
+  parts.metainfo = std::move(*metainfo);
+  begin_data();
+  serve_info(std::move(info));
+  if (parts.on_metadata) parts.on_metadata(*torrent);
+  decided.wake_all();
+}
+
+void TorrentSession::State::fail(error_code why) {
+  parts.log(2, "what peers have under this info-hash is no torrent we can serve: " + why.message());
+  failure = why;
+  decided.wake_all();
+}
+
+void TorrentSession::State::begin_data() {
+  const storage::Metainfo& metainfo = *parts.metainfo;
+  if (metainfo.is_private) {  // BEP 27
+    pex.reset();
+    connections.make_private();
+  }
+  pool.grow(pool_size(metainfo.layout.piece_length()) / storage::kBlockSize);
+  store.emplace(
+      storage::PieceStore::Parts{.executor = parts.executor,
+                                 .layout = metainfo.layout,
+                                 .piece_hashes = metainfo.piece_hashes,
+                                 .pool = pool,
+                                 .hashers = parts.hashers,
+                                 .disk = parts.disk,
+                                 .warn = [this](const std::string& line) { parts.log(2, line); }});
+  swarm.emplace(parts.executor, parts.clock, connections, *store, pool, parts.log);
+}
+
+// Peers learn from it, too, that we have the metadata now, and what a private torrent ends.
+void TorrentSession::State::serve_info(std::vector<std::byte> info) {
+  if (info.size() <= kMaxMetadataSize) info_size = info.size();
+  metadata.serve(std::move(info));
+  connections.set_offer(offer());
+}
+
+Task<Result<void>> TorrentSession::State::wait(std::shared_ptr<State> self) {
+  while (!self->swarm && !self->failure) co_await self->decided.wait();
+  if (self->failure) co_return *self->failure;
+  co_return Result<void>();
+}
+
+// -- the public face
 
 std::size_t pool_size(std::uint32_t piece_length) {
   return std::max(kUsualPool, 2 * std::size_t{piece_length} + kPoolReserve);
 }
 
-TorrentSession::TorrentSession(Parts parts)
-    : parts_(std::move(parts)),
-      peer_id_(make_peer_id()),
-      pool_(pool_size(parts_.metainfo.layout.piece_length()) / storage::kBlockSize),
-      store_({.executor = parts_.executor,
-              .layout = parts_.metainfo.layout,
-              .piece_hashes = parts_.metainfo.piece_hashes,
-              .pool = pool_,
-              .hashers = parts_.hashers,
-              .disk = parts_.disk,
-              .warn = [this](const std::string& line) { parts_.log(2, line); }}),
-      swarm_(parts_.executor, parts_.clock, parts_.dialer, store_, pool_, swarm_config(),
-             parts_.log),
-      announcer_(announcer_parts()),
-      lookups_(parts_.executor) {}
+TorrentSession::TorrentSession(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {}
 
-Swarm::Config TorrentSession::swarm_config() const {
-  Swarm::Config config;
-  config.info_hash = parts_.metainfo.info_hash;
-  config.peer_id = peer_id_;
-  config.allow_local = parts_.allow_local;
-  config.seed = random_number();
-  return config;
-}
-
-Announcer::Parts TorrentSession::announcer_parts() {
-  AnnounceRequest identity;
-  identity.info_hash = parts_.metainfo.info_hash;
-  identity.peer_id = peer_id_;
-  identity.port = parts_.port;
-  identity.key = static_cast<std::uint32_t>(random_number());
-  const auto progress = [this] {
-    const std::uint64_t total = store_.layout().total_size();
-    return std::pair(swarm_.status().received_bytes, total - store_.verified_bytes({0, total}));
-  };
-  const auto found = [this](std::span<const Endpoint> peers, PeerSource source) {
-    swarm_.add_peers(peers, source);
-  };
-  const auto log = [this](const std::string& line) { parts_.log(1, line); };
-  return {.executor = parts_.executor,
-          .clock = parts_.clock,
-          .tiers = parts_.metainfo.trackers,
-          .allow_local = parts_.allow_local,
-          .identity = identity,
-          .progress = progress,
-          .found = found,
-          .log = log,
-          .udp = parts_.udp,
-          .seed = random_number()};
-}
+TorrentSession::~TorrentSession() = default;
 
 void TorrentSession::start() {
-  swarm_.start();
-  for (const PeerName& peer : parts_.peers) lookups_.spawn(find_peer(peer));
-  announcer_.start();
-}
-
-Task<void> TorrentSession::find_peer(PeerName name) {
-  for (Duration pause = kFirstLookupPause;; pause = std::min(2 * pause, kLongestLookupPause)) {
-    const Result<std::vector<Endpoint>> found = co_await look_up(name.host, name.port);
-    if (found && !found->empty()) {
-      swarm_.add_peers(*found, PeerSource::user);
-      co_return;
-    }
-    const std::string why = found ? "no address" : found.error().message();
-    parts_.log(2, "--peer " + name.host + ": " + why + "; trying again");
-    co_await parts_.clock.sleep(pause);
+  State& s = *state_;
+  if (!s.swarm) {
+    s.metadata.fetch(s.parts.info_hash, [&s](std::vector<std::byte> info) {
+      s.tasks.spawn(s.adopt(std::move(info)));
+    });
   }
+  s.connections.start();
+  for (const PeerName& peer : s.parts.peers) s.tasks.spawn(s.find_peer(peer));
+  s.announcer.start();
 }
 
 Task<void> TorrentSession::stop() {
-  store_.close();
-  lookups_.cancel();
-  storage::TaskGroup both(parts_.executor);
-  both.spawn(announcer_.stop());
-  both.spawn(swarm_.stop());
+  const std::shared_ptr<State> s = state_;
+  s->stopping = true;
+  if (!s->swarm && !s->failure) s->failure = storage::StorageErrc::closed;
+  s->decided.wake_all();
+  if (s->store) s->store->close();
+  s->tasks.cancel();
+  storage::TaskGroup both(s->parts.executor);
+  both.spawn(s->announcer.stop());
+  both.spawn(s->connections.stop());
   co_await both.join();
-  co_await lookups_.join();
-  co_await store_.stop();
+  co_await s->tasks.join();
+  if (!s->swarm) co_return;
+  co_await s->swarm->stop();
+  co_await s->store->stop();
+}
+
+bool TorrentSession::has_metadata() const {
+  return state_->swarm.has_value();
+}
+
+Task<Result<void>> TorrentSession::wait_metadata() {
+  return State::wait(state_);
+}
+
+const storage::Metainfo& TorrentSession::metainfo() const {
+  return *state_->parts.metainfo;
+}
+
+storage::PieceStore& TorrentSession::store() {
+  return *state_->store;
+}
+
+void TorrentSession::add_peers(std::span<const Endpoint> endpoints, PeerSource source) {
+  state_->connections.add_peers(endpoints, source);
+}
+
+Demand TorrentSession::want(Wish wish) {
+  return state_->swarm ? state_->swarm->want(wish) : Demand();
+}
+
+bool TorrentSession::reachable(storage::ByteRange range) const {
+  return state_->swarm && state_->swarm->reachable(range);
+}
+
+SwarmStatus TorrentSession::status() const {
+  if (state_->swarm) return state_->swarm->status();
+  const Connections::Counts counts = state_->connections.counts();
+  const MetadataFetch::Progress progress = state_->metadata.progress();
+  SwarmStatus status;
+  status.known_addresses = counts.known_addresses;
+  status.dialling = counts.dialling;
+  status.connected = counts.connected;
+  status.banned = counts.banned;
+  status.metadata_bytes = progress.bytes;
+  status.metadata_size = progress.size;
+  return status;
+}
+
+std::string TorrentSession::trackers_status() const {
+  return state_->announcer.status();
 }
 
 }  // namespace swarmfs::net

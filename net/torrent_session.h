@@ -1,27 +1,33 @@
 // One torrent at work: its memory, its store, its peers and its trackers, started and stopped in
-// the right order.
+// the right order. It may start without its metainfo (a magnet): peers are connected first, the
+// metainfo comes from them, and the same connections go on to the data.
 //
 // Threads:  engine thread only.
-// Memory:   the block pool of pool_size() bytes, and what the Swarm and the Announcer keep.
-// Errors:   none; what fails is logged and tried again.
+// Memory:   the block pool of pool_size() bytes once the metainfo is there; before it, what
+//           MetadataFetch keeps. Besides, what the connections and the Announcer keep.
+// Errors:   wait_metadata() says why metadata that peers proved right is no torrent we can serve.
+//           Anything else that fails is logged and tried again.
 // Lifetime: co_await stop() before destruction; the parts named by reference outlive it.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "net/clock.h"
+#include "net/connections.h"
 #include "net/stream.h"
 #include "net/swarm.h"
 #include "net/tracker.h"
 #include "net/udp_port.h"
-#include "storage/block_pool.h"
 #include "storage/disk.h"
 #include "storage/metainfo.h"
 #include "storage/piece_store.h"
-#include "storage/task_group.h"
 #include "storage/worker_pool.h"
 
 namespace swarmfs::net {
@@ -44,16 +50,28 @@ class TorrentSession {
     asio::any_io_executor executor;
     Clock& clock;
     Dialer dialer;
-    storage::Metainfo metainfo;
+    storage::InfoHash info_hash;
+    std::optional<storage::Metainfo> metainfo;  // empty: fetched from peers
+    // The .torrent that `metainfo` came from, so that peers can have its info dictionary from us;
+    // empty: they cannot.
+    std::vector<std::byte> torrent = {};
+    // BEP 12 tiers: of the metainfo or the magnet, and the user's own.
+    std::vector<std::vector<std::string>> trackers;
     storage::WorkerPool& hashers;
-    storage::Disk* disk;  // null: memory only
+    storage::Disk* disk;  // null: memory only. Addressed from the first piece on, not before.
     std::vector<PeerName> peers;
     std::uint16_t port = 0;  // told to trackers
     UdpPort* udp = nullptr;  // null: no UDP trackers
     bool allow_local = false;
-    Swarm::Log log;
+    bool pex = true;  // exchange peers with peers (BEP 11); never for a private torrent
+    Connections::Log log;
+    // Called once when the metainfo has come from peers, before wait_metadata() completes, with a
+    // .torrent to keep: the info dictionary as it is hashed, and the trackers. parse_metainfo()
+    // makes metainfo() of it.
+    std::function<void(std::span<const std::byte> torrent)> on_metadata = {};
   };
   explicit TorrentSession(Parts parts);
+  ~TorrentSession();
   TorrentSession(const TorrentSession&) = delete;
   TorrentSession& operator=(const TorrentSession&) = delete;
 
@@ -62,24 +80,28 @@ class TorrentSession {
   // deadline, and what is left to write.
   [[nodiscard]] Task<void> stop();
 
-  [[nodiscard]] const storage::Metainfo& metainfo() const { return parts_.metainfo; }
-  [[nodiscard]] storage::PieceStore& store() { return store_; }
-  [[nodiscard]] Swarm& swarm() { return swarm_; }
-  [[nodiscard]] std::string trackers_status() const { return announcer_.status(); }
+  [[nodiscard]] bool has_metadata() const;
+  // Completes when the metainfo is there: at once with a .torrent. Any number may wait, each may be
+  // cancelled. Fails for good when the metadata that matches the info-hash is no torrent we can
+  // serve (StorageErrc), and with StorageErrc::closed at stop().
+  [[nodiscard]] Task<Result<void>> wait_metadata();
+  // Only once has_metadata(): never moved or replaced from then on.
+  [[nodiscard]] const storage::Metainfo& metainfo() const;
+  [[nodiscard]] storage::PieceStore& store();
+
+  // Addresses that DHT, LSD or anybody else found. A private torrent takes the user's and the
+  // trackers' only (BEP 27).
+  void add_peers(std::span<const Endpoint> endpoints, PeerSource source);
+  // Nothing can be wanted before the metainfo is there: an empty Demand then, and nothing
+  // reachable.
+  [[nodiscard]] Demand want(Wish wish);
+  [[nodiscard]] bool reachable(storage::ByteRange range) const;
+  [[nodiscard]] SwarmStatus status() const;
+  [[nodiscard]] std::string trackers_status() const;
 
  private:
-  [[nodiscard]] Swarm::Config swarm_config() const;
-  [[nodiscard]] Announcer::Parts announcer_parts();
-  // Looks `name` up until it is found, and adds what it stands for.
-  [[nodiscard]] Task<void> find_peer(PeerName name);
-
-  Parts parts_;
-  PeerId peer_id_;
-  storage::BlockPool pool_;
-  storage::PieceStore store_;
-  Swarm swarm_;
-  Announcer announcer_;
-  storage::TaskGroup lookups_;
+  struct State;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace swarmfs::net

@@ -3,9 +3,10 @@
 //
 // Threads: engine thread takes and gives back; a worker may read a block that someone else keeps
 // alive. Memory: at most `capacity` blocks, allocated 1 MiB at a time as they are first needed, and
-// kept. Errors: acquire() is empty when the pool is: stop reading from the network. Lifetime: must
-// outlive its blocks.
+// kept; a pool of capacity 0 is empty until it grows. Errors: acquire() is empty when the pool is:
+// stop reading from the network. Lifetime: must outlive its blocks.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -54,6 +55,7 @@ class BlockPool {
   BlockPool& operator=(const BlockPool&) = delete;
 
   [[nodiscard]] std::optional<Block> acquire();
+  void grow(std::size_t capacity) { capacity_ = std::max(capacity_, capacity); }
   // `reclaim` is called when the pool is used up; it gives back blocks that are only kept for
   // convenience, and says whether it could.
   void set_reclaim(std::function<bool()> reclaim) { reclaim_ = std::move(reclaim); }

@@ -161,7 +161,9 @@ Result<std::vector<FileEntry>> visible_files(const std::vector<RawFile>& raw,
   std::vector<FileEntry> files;
   std::vector<std::vector<std::string>> paths;
   std::size_t links = 0;
+  std::uint32_t index = 0;  // of the next file; a torrent of kMaxTorrentSize has fewer than 2^32
   for (const RawFile& file : raw) {
+    const std::uint32_t place = index++;
     if (file.symlink && !file.padding) ++links;
     if (file.symlink || file.padding) continue;
     std::vector<std::string>& path = paths.emplace_back();
@@ -169,7 +171,7 @@ Result<std::vector<FileEntry>> visible_files(const std::vector<RawFile>& raw,
       path.push_back(clean_name(*component.string()));
       if (path.back().empty()) path.back() = kPlaceholderName;
     }
-    files.push_back({{}, file.offset, file.length, file.executable});
+    files.push_back({{}, file.offset, file.length, file.executable, place});
   }
   if (files.empty()) return StorageErrc::only_padding;
   if (const error_code ec = make_unique(paths)) return ec;

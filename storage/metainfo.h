@@ -27,6 +27,9 @@ struct FileEntry {
   std::uint64_t offset = 0;       // torrent offset of the first byte
   std::uint64_t length = 0;       // bytes; 0 is legal
   bool executable = false;        // BEP 47 attr "x"
+  // Its place in the torrent's own list, where padding and links count too (BEP 53 numbers files
+  // so).
+  std::uint32_t index = 0;
 };
 
 struct Metainfo {

@@ -87,6 +87,7 @@ class Torrent:
         self.piece, self.pieces, self.size = piece, info.num_pieces(), info.total_size()
         self.files = [info.files().file_path(k) for k in range(info.num_files())]
         self.offset = {path: info.files().file_offset(k) for k, path in enumerate(self.files)}
+        self.info = libtorrent.bencode(entry[b"info"])
 
     def bytes_at(self, begin, length):
         """Bytes by torrent offset, from the content on disk."""

@@ -1,6 +1,6 @@
 """Peers written for the tests: one that is honest, and each kind of bad one. Threads in the test's own process.
 
-They speak BEP 3 with the Fast extension (BEP 6) when the other side offers it.
+They speak BEP 3 with the Fast extension (BEP 6) when the other side offers it, and some the metadata of BEP 9.
 """
 import os
 import socket
@@ -8,10 +8,14 @@ import struct
 import threading
 import time
 
+import libtorrent
+
 from seeds import HOST
 
-CHOKE, UNCHOKE, INTERESTED, HAVE, BITFIELD, REQUEST, PIECE, CANCEL, REJECT = 0, 1, 2, 4, 5, 6, 7, 8, 16
+CHOKE, UNCHOKE, INTERESTED, HAVE, BITFIELD, REQUEST, PIECE, CANCEL, REJECT, EXTENDED = 0, 1, 2, 4, 5, 6, 7, 8, 16, 20
+EXTENSION_BIT = 0x10  # in reserved byte 5 (BEP 10)
 FAST_BIT = 0x04  # in reserved byte 7
+METADATA_PIECE = 16384  # BEP 9
 
 
 def receive(connection, count):
@@ -29,14 +33,16 @@ def message(kind, payload=b""):
     return struct.pack(">IB", 1 + len(payload), kind) + payload
 
 
-def handshake(info_hash, peer_id, fast):
-    return b"\x13BitTorrent protocol" + bytes([0, 0, 0, 0, 0, 0, 0, FAST_BIT if fast else 0]) + info_hash + peer_id
+def handshake(info_hash, peer_id, fast, extensions=False):
+    reserved = bytes([0, 0, 0, 0, 0, EXTENSION_BIT if extensions else 0, 0, FAST_BIT if fast else 0])
+    return b"\x13BitTorrent protocol" + reserved + info_hash + peer_id
 
 
 class HonestPeer:
     """Has `have` (indices; default: all) and answers every request with the truth."""
 
     unchokes = True
+    extensions = False
 
     def __init__(self, case, torrent, have=None, fast=True, host=HOST):
         self.torrent, self.fast = torrent, fast
@@ -80,6 +86,8 @@ class HonestPeer:
                         request = struct.unpack(">III", body[1:])
                         self.requests.append(request)
                         self.on_request(connection, *request)
+                    elif body[:1] == bytes([EXTENDED]):
+                        self.on_extended(connection, body[1], body[2:])
         except OSError:
             pass
         finally:
@@ -94,7 +102,7 @@ class HonestPeer:
         bits = bytearray((self.torrent.pieces + 7) // 8)
         for index in self.have:
             bits[index // 8] |= 0x80 >> index % 8
-        opening = handshake(self.torrent.info_hash, b"-XX0001-" + os.urandom(12), fast) + message(BITFIELD, bytes(bits))
+        opening = handshake(self.torrent.info_hash, b"-XX0001-" + os.urandom(12), fast, self.extensions) + message(BITFIELD, bytes(bits))
         connection.sendall(opening + (message(UNCHOKE) if self.unchokes else b""))
 
     def block(self, index, begin, length):
@@ -106,6 +114,9 @@ class HonestPeer:
 
     def on_request(self, connection, index, begin, length):
         self.send_block(connection, index, begin, self.block(index, begin, length))
+
+    def on_extended(self, connection, kind, payload):
+        pass
 
 
 class CorruptPeer(HonestPeer):
@@ -198,6 +209,91 @@ class MutePeer(HonestPeer):
         self.connections += 1
         while True:
             receive(connection, 1)
+
+
+class MetadataPeer(HonestPeer):
+    """Honest, and gives out the info dictionary (BEP 9). `held`: answers only once release() was called."""
+
+    extensions = True
+    our_number = 3  # of ut_metadata, for those who ask us
+
+    def __init__(self, case, torrent, held=False, **kw):
+        self.info = torrent.info
+        self.metadata_requests = []  # pieces, in the order they came
+        self._theirs, self._released = {}, threading.Event()
+        if not held:
+            self.release()
+        case.addCleanup(self.release)
+        super().__init__(case, torrent, **kw)
+
+    def release(self):
+        self._released.set()
+
+    def size(self):
+        return len(self.info)
+
+    def greet(self, connection):
+        super().greet(connection)
+        hello = {b"m": {b"ut_metadata": self.our_number}, b"metadata_size": self.size()}
+        connection.sendall(message(EXTENDED, b"\0" + libtorrent.bencode(hello)))
+
+    def on_extended(self, connection, kind, payload):
+        if kind == 0:
+            self._theirs[connection] = libtorrent.bdecode(payload)[b"m"].get(b"ut_metadata", 0)
+        elif kind == self.our_number:
+            asked = libtorrent.bdecode(payload)
+            if asked[b"msg_type"] == 0:
+                self.metadata_requests.append(asked[b"piece"])
+                self._released.wait()
+                self.on_metadata_request(connection, asked[b"piece"])
+
+    def send_metadata(self, connection, piece, data):
+        head = {b"msg_type": 1, b"piece": piece, b"total_size": self.size()}
+        connection.sendall(message(EXTENDED, bytes([self._theirs[connection]]) + libtorrent.bencode(head) + data))
+
+    def metadata(self, piece):
+        return self.info[piece * METADATA_PIECE : (piece + 1) * METADATA_PIECE]
+
+    def on_metadata_request(self, connection, piece):
+        self.send_metadata(connection, piece, self.metadata(piece))
+
+
+class LyingMetadataPeer(MetadataPeer):
+    """Answers at once, with one wrong bit in each part."""
+
+    def metadata(self, piece):
+        data = bytearray(super().metadata(piece))
+        data[len(data) // 2] ^= 1
+        return bytes(data)
+
+
+class SilentMetadataPeer(MetadataPeer):
+    """Offers the metadata and never sends a part."""
+
+    def on_metadata_request(self, connection, piece):
+        pass
+
+
+class RejectingMetadataPeer(MetadataPeer):
+    """Offers the metadata and rejects every request for it."""
+
+    def on_metadata_request(self, connection, piece):
+        reject = {b"msg_type": 2, b"piece": piece}
+        connection.sendall(message(EXTENDED, bytes([self._theirs[connection]]) + libtorrent.bencode(reject)))
+
+
+class WrongSizeMetadataPeer(MetadataPeer):
+    """Claims another size than the truth, and sends noise of that size."""
+
+    def __init__(self, case, torrent, claimed, **kw):
+        self.claimed = claimed
+        super().__init__(case, torrent, **kw)
+
+    def size(self):
+        return self.claimed
+
+    def metadata(self, piece):
+        return os.urandom(max(0, min(METADATA_PIECE, self.claimed - piece * METADATA_PIECE)))
 
 
 class OversizedPeer(HonestPeer):

@@ -50,6 +50,19 @@ class HarnessTest(Case):
                 self.assertEqual(read_all(self.download(torrent)), read_all(torrent.content))
                 self.assertEqual(tracker.events()[0], "started")
 
+    def test_the_metadata_peer_gives_a_foreign_client_the_torrent(self):
+        torrent = self.one_file(MIB)
+        peer, target = peers.MetadataPeer(self, torrent), self.new_dir("download")
+        off = {name: False for name in ("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp", "enable_outgoing_utp")}
+        session = libtorrent.session({"listen_interfaces": "127.0.0.1:0", "alert_mask": 0, **off})
+        add = libtorrent.parse_magnet_uri("magnet:?xt=urn:btih:" + torrent.info_hash.hex())
+        add.save_path = target
+        handle = session.add_torrent(add)
+        handle.connect_peer(("127.0.0.1", peer.port))
+        until(lambda: handle.status().is_seeding, "the download", 20)
+        self.assertEqual(read_all(os.path.join(target, torrent.name)), read_all(torrent.content))
+        session.remove_torrent(handle)
+
     def test_opentracker_brings_a_seed_and_a_client_together(self):
         content = self.one_file(MIB)
         tracker = Opentracker(self, content.info_hash)

@@ -6,6 +6,9 @@ namespace swarmfs::sim {
 namespace {
 
 constexpr Duration kPulse = 10s;
+// libtorrent's ut_metadata.
+constexpr std::size_t kMetadataWatermark = 160 * 1024;
+constexpr Duration kMetadataTick = 1s;
 
 struct Asked {
   std::uint32_t index, begin, length;
@@ -72,6 +75,9 @@ class SimPeer::Connection : public std::enable_shared_from_this<Connection> {
   void announce_pieces();
   void commit_crime();
   void receive(std::uint8_t id, std::span<const std::byte> body);
+  void on_extended(std::span<const std::byte> body);
+  void serve_metadata(bool now);
+  void put_metadata(std::uint32_t piece);
   void on_interested();
   void flap();
   void set_choke(bool choke);
@@ -92,6 +98,8 @@ class SimPeer::Connection : public std::enable_shared_from_this<Connection> {
   bool interested_ = false;
   bool serve_armed_ = false;
   std::deque<Asked> queue_;
+  std::deque<std::uint32_t> metadata_queue_;
+  std::uint8_t metadata_id_ = 0;  // theirs
   wire::Bytes out_;
   std::size_t out_at_ = 0;
 };
@@ -106,7 +114,12 @@ void SimPeer::Connection::greet(const wire::Handshake& theirs) {
   if (spec_.crime == Crime::wrong_torrent) ours.info_hash.bytes[0] ^= std::byte{1};
   wire::put_handshake(out_, ours, peer_.endpoint_.address().to_v4().to_uint());
   announce_pieces();
-  if (spec_.extended && theirs.extended) wire::put_extended_handshake(out_, spec_.reqq);
+  if (spec_.extended && theirs.extended) {
+    auto size = static_cast<std::uint32_t>(peer_.truth_.info().size());
+    if (spec_.metadata == Metadata::unknown) size = 0;
+    if (spec_.metadata == Metadata::wrong_size) size = size * 2 + 1;
+    wire::put_extended_handshake(out_, spec_.reqq, size);
+  }
   flush();
   if (spec_.crime != Crime::none) after(peer_.rng_.duration(100ms, 3s), [this] { commit_crime(); });
 }
@@ -187,7 +200,51 @@ void SimPeer::Connection::receive(std::uint8_t id, std::span<const std::byte> bo
     const Asked asked{wire::get_u32(body, 0), wire::get_u32(body, 4), wire::get_u32(body, 8),
                       peer_.loop_.clock().now() + spec_.service_delay};
     id == wire::kRequest ? on_request(asked) : on_cancel(asked);
+  } else if (id == wire::kExtended && !body.empty() && spec_.metadata != Metadata::unknown) {
+    on_extended(body);
   }
+}
+
+void SimPeer::Connection::on_extended(std::span<const std::byte> body) {
+  const auto text = body.subspan(1);
+  if (body[0] == std::byte{0}) {
+    metadata_id_ = static_cast<std::uint8_t>(wire::find_integer(text, "11:ut_metadatai", 0));
+    return;
+  }
+  const bool request = wire::find_integer(text, "8:msg_typei", 9) == 0;
+  if (body[0] != std::byte{wire::kMetadataId} || !request || metadata_id_ == 0) return;
+  const std::uint32_t piece = wire::find_integer(text, "5:piecei", 0);
+  if (spec_.metadata == Metadata::silent) return;
+  if (spec_.metadata == Metadata::rejects) {
+    wire::put_metadata(out_, metadata_id_, 2, piece, 0, {});
+    return flush();
+  }
+  metadata_queue_.push_back(piece);
+  serve_metadata(metadata_queue_.size() == 1);
+}
+
+// At once while there is room (`now`); what does not fit waits for the tick.
+void SimPeer::Connection::serve_metadata(bool now) {
+  flush();
+  while (now && !metadata_queue_.empty() && out_.size() - out_at_ < kMetadataWatermark) {
+    put_metadata(metadata_queue_.front());
+    metadata_queue_.pop_front();
+    flush();
+  }
+  if (now && !metadata_queue_.empty()) after(kMetadataTick, [this] { serve_metadata(true); });
+}
+
+void SimPeer::Connection::put_metadata(std::uint32_t piece) {
+  const std::vector<std::byte>& info = peer_.truth_.info();
+  const std::size_t begin = std::size_t{piece} * storage::kBlockSize;
+  std::size_t total = info.size();
+  if (spec_.metadata == Metadata::wrong_size) total = total * 2 + 1;
+  if (begin >= total) return;
+  wire::Bytes data(std::min<std::size_t>(storage::kBlockSize, total - begin));
+  for (std::size_t i = 0; i < data.size(); ++i) data[i] = info[(begin + i) % info.size()];
+  if (spec_.metadata == Metadata::garbles) data[0] ^= std::byte{1};
+  wire::put_metadata(out_, metadata_id_, 1, piece, static_cast<std::uint32_t>(total), data);
+  ++peer_.metadata_sent_;
 }
 
 void SimPeer::Connection::on_interested() {

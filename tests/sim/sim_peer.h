@@ -40,6 +40,15 @@ enum class Crime {  // what a peer does out of protocol
   have_out_of_range,
 };
 
+enum class Metadata {  // what a peer does about ut_metadata (BEP 9)
+  unknown,             // does not speak it
+  serves,              // as libtorrent: answers for 160 KiB at once, the rest on a one-second tick
+  silent,              // says it has it, and never answers
+  rejects,
+  garbles,     // serves wrong bytes
+  wrong_size,  // claims a size that is not
+};
+
 struct PeerSpec {
   Link link{};
   SimNet::Dial dial = SimNet::Dial::answers;
@@ -60,6 +69,7 @@ struct PeerSpec {
   std::optional<Duration> hangs_up_after{};  // mean life of a connection
   Crime crime = Crime::none;
   bool silent_on_accept = false;  // accepts connections and says nothing
+  Metadata metadata = Metadata::unknown;
 
   // Serves each thing it is asked for, truthfully and without breaking off.
   [[nodiscard]] bool honest() const;
@@ -81,6 +91,7 @@ class SimPeer {
   [[nodiscard]] std::uint32_t blocks_sent() const { return blocks_sent_; }
   [[nodiscard]] std::uint32_t blocks_corrupted() const { return blocks_corrupted_; }
   [[nodiscard]] std::size_t connections() const { return connections_; }
+  [[nodiscard]] std::uint32_t metadata_sent() const { return metadata_sent_; }  // pieces of it
 
  private:
   class Connection;
@@ -95,6 +106,7 @@ class SimPeer {
   std::vector<std::shared_ptr<Connection>> open_;
   std::uint32_t blocks_sent_ = 0;
   std::uint32_t blocks_corrupted_ = 0;
+  std::uint32_t metadata_sent_ = 0;
   std::size_t connections_ = 0;
 };
 

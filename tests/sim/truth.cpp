@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstring>
+#include <string>
 
+#include "storage/bencode.h"
 #include "tests/sim/rng.h"
 
 namespace swarmfs::sim {
@@ -16,7 +18,7 @@ std::uint64_t word(std::uint64_t seed, std::uint64_t index) {
 
 }  // namespace
 
-Truth::Truth(storage::Layout layout, std::uint64_t seed)
+Truth::Truth(storage::Layout layout, std::uint64_t seed, std::size_t filler)
     : layout_(std::move(layout)), seed_(mix(seed)) {
   std::vector<std::byte> piece;
   for (std::optional<storage::PieceIndex> p = layout_.first_piece(); p; p = layout_.next(*p)) {
@@ -24,6 +26,20 @@ Truth::Truth(storage::Layout layout, std::uint64_t seed)
     fill(layout_.range(*p).begin, piece);
     hashes_.push_back(storage::sha1(piece));
   }
+  std::string pieces;
+  for (const storage::Sha1Digest& hash : hashes_) {
+    pieces.append(reinterpret_cast<const char*>(hash.bytes.data()), hash.bytes.size());
+  }
+  storage::bencode::Dictionary info;
+  info.add("length", static_cast<std::int64_t>(layout_.total_size()));
+  info.add("name", "truth " + std::to_string(seed));
+  info.add("piece length", static_cast<std::int64_t>(layout_.piece_length()));
+  info.add("pieces", pieces);
+  if (filler > 0) info.add("x_filler", std::string(filler, 'x'));
+  const std::string text = info.encode();
+  const auto bytes = std::as_bytes(std::span(text));
+  info_.assign(bytes.begin(), bytes.end());
+  info_hash_ = storage::sha1(info_);
 }
 
 void Truth::fill(std::uint64_t offset, std::span<std::byte> out) const {
@@ -50,14 +66,6 @@ bool Truth::matches(std::uint64_t offset, std::span<const std::byte> bytes) cons
     at += n;
   }
   return true;
-}
-
-storage::InfoHash Truth::info_hash() const {
-  storage::InfoHash hash;
-  for (std::size_t i = 0; i < hash.bytes.size(); ++i) {
-    hash.bytes[i] = static_cast<std::byte>(word(seed_ ^ 0x68617368U, i) & 0xffU);
-  }
-  return hash;
 }
 
 }  // namespace swarmfs::sim

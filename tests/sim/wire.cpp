@@ -54,10 +54,27 @@ void put_body(Bytes& out, Id id, std::span<const std::byte> body) {
   out.insert(out.end(), body.begin(), body.end());
 }
 
-void put_extended_handshake(Bytes& out, std::uint32_t reqq) {
+void put_extended_handshake(Bytes& out, std::uint32_t reqq, std::uint32_t metadata_size) {
   Bytes body;
   body.push_back(std::byte{0});
-  put_text(body, "d1:mde4:reqqi" + std::to_string(reqq) + "ee");
+  const std::string limit = "4:reqqi" + std::to_string(reqq) + "ee";
+  if (metadata_size == 0) {
+    put_text(body, "d1:mde" + limit);
+  } else {
+    put_text(body, "d1:md11:ut_metadatai" + std::to_string(kMetadataId) + "ee13:metadata_sizei" +
+                       std::to_string(metadata_size) + "e" + limit);
+  }
+  put_body(out, kExtended, body);
+}
+
+void put_metadata(Bytes& out, std::uint8_t id, std::uint32_t type, std::uint32_t piece,
+                  std::uint32_t total_size, std::span<const std::byte> data) {
+  Bytes body;
+  body.push_back(static_cast<std::byte>(id));
+  put_text(body, "d8:msg_typei" + std::to_string(type) + "e5:piecei" + std::to_string(piece) + "e");
+  if (type == 1) put_text(body, "10:total_sizei" + std::to_string(total_size) + "e");
+  put_text(body, "e");
+  body.insert(body.end(), data.begin(), data.end());
   put_body(out, kExtended, body);
 }
 

@@ -52,8 +52,13 @@ void put_u32(Bytes& out, std::uint32_t value);
 // empty ones.
 void put(Bytes& out, Id id, std::initializer_list<std::uint32_t> numbers = {});
 void put_body(Bytes& out, Id id, std::span<const std::byte> body);
-// BEP 10 handshake that announces `reqq`.
-void put_extended_handshake(Bytes& out, std::uint32_t reqq);
+// BEP 10 handshake that announces `reqq`, and with `metadata_size` (not 0) ut_metadata under
+// kMetadataId.
+inline constexpr std::uint8_t kMetadataId = 3;
+void put_extended_handshake(Bytes& out, std::uint32_t reqq, std::uint32_t metadata_size = 0);
+// BEP 9: type 0 request, 1 data, 2 reject.
+void put_metadata(Bytes& out, std::uint8_t id, std::uint32_t type, std::uint32_t piece,
+                  std::uint32_t total_size, std::span<const std::byte> data);
 // The integer after `key` ("4:reqqi") in a bencoded text, or `otherwise`.
 [[nodiscard]] std::uint32_t find_integer(std::span<const std::byte> text, std::string_view key,
                                          std::uint32_t otherwise);

@@ -42,14 +42,16 @@ World::World(WorldSpec spec)
                                  workers_, disk_.get(), note});
   ledger_.watch(store_.get());
   net_.set_tap([this](const Endpoint& remote) { return ledger_.tap(remote); });
-  net::Swarm::Config config;
+  net::Connections::Config config;
   config.info_hash = truth_.info_hash();
   config.peer_id = peer_id_of(spec_.seed);
   config.allow_local = false;
   config.seed = rng_.next();
   const auto log = [note](int, const std::string& line) { note(line); };
-  swarm_ = std::make_unique<net::Swarm>(loop_.executor(), loop_.clock(), net_.dialer(), *store_,
-                                        pool_, config, log);
+  connections_ = std::make_unique<net::Connections>(loop_.executor(), loop_.clock(), net_.dialer(),
+                                                    pool_, config, log);
+  swarm_ = std::make_unique<net::Swarm>(loop_.executor(), loop_.clock(), *connections_, *store_,
+                                        pool_, log);
   add_peers();
 }
 
@@ -67,7 +69,7 @@ void World::add_peers() {
     peers_.push_back(std::make_unique<SimPeer>(loop_, net_, truth_, spec_.peers[i],
                                                endpoints.back(), rng_.next()));
   }
-  swarm_->add_peers(endpoints, net::PeerSource::tracker);
+  connections_->add_peers(endpoints, net::PeerSource::tracker);
 }
 
 Duration World::oracle(storage::ByteRange range) const {
@@ -87,7 +89,7 @@ Duration World::oracle(storage::ByteRange range) const {
 }
 
 void World::run() {
-  swarm_->start();
+  connections_->start();
   loop_.run_for(spec_.warm_up);
   read_all();
   check_reads();
@@ -169,6 +171,7 @@ void World::check_reads() {
 }
 
 Task<void> World::stop(World& world, bool& stopped) {
+  co_await world.connections_->stop();
   co_await world.swarm_->stop();
   co_await world.store_->stop();
   stopped = true;
@@ -192,6 +195,7 @@ void World::shut_down() {
   if (pool_.in_use() != 0)
     ledger_.violation(std::to_string(pool_.in_use()) + " blocks are not given back after stop()");
   swarm_.reset();
+  connections_.reset();
   peers_.clear();
   loop_.settle();
 }

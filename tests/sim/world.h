@@ -1,5 +1,5 @@
-// One run: the real engine (Swarm, PieceStore, BlockPool) between simulated peers and simulated
-// readers.
+// One run: the real engine (Connections, Swarm, PieceStore, BlockPool) between simulated peers and
+// simulated readers.
 //
 // Threads: one. Errors: violations() after run(). Lifetime: one run each.
 #pragma once
@@ -85,6 +85,7 @@ class World {
   storage::WorkerPool workers_;
   std::unique_ptr<SimDisk> disk_;
   std::unique_ptr<storage::PieceStore> store_;
+  std::unique_ptr<net::Connections> connections_;
   std::unique_ptr<net::Swarm> swarm_;
   std::vector<std::unique_ptr<Reader>> readers_;
   storage::TaskGroup tasks_;

@@ -9,10 +9,12 @@
 #include <cstdlib>
 #include <functional>
 #include <string>
+#include <thread>
 
 namespace swarmfs::fs {
 namespace {
 
+using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -22,9 +24,10 @@ struct Seen {
   std::string text;
 };
 
-Seen start(const std::function<void(StartReport&)>& child) {
+Seen start(const std::function<void(StartReport&)>& child,
+           std::chrono::milliseconds deadline = kStartDeadline) {
   testing::internal::CaptureStderr();
-  auto side = go_to_background("/");
+  auto side = go_to_background("/", deadline);
   if (auto* report = std::get_if<StartReport>(&side)) {
     child(*report);
     std::_Exit(0);
@@ -63,6 +66,25 @@ TEST(BackgroundTest, AChildThatEndsSilentlyIsAFailure) {
   EXPECT_EQ(seen.code, 9);
   EXPECT_THAT(seen.text, HasSubstr("without a word"));
   EXPECT_EQ(start([](StartReport&) { std::_Exit(0); }).code, kExitFailure);
+}
+
+TEST(BackgroundTest, AStartThatTakesTooLongIsGivenUp) {
+  const auto hang = [](StartReport& report) {
+    report.waiting_for("a tape");
+    while (true) ::pause();
+  };
+  const Seen seen = start(hang, 300ms);
+  EXPECT_EQ(seen.code, kExitFailure);
+  EXPECT_THAT(seen.text, HasSubstr("did not come up within 0 s (a tape)"));
+}
+
+TEST(BackgroundTest, AStartMayTakeItsTimeWhenTheUserSaidSo) {
+  const auto slow = [](StartReport& report) {
+    report.take_your_time();
+    std::this_thread::sleep_for(900ms);  // three times as long as the parent waits otherwise
+    std::_Exit(report.failed({"at last"}));
+  };
+  EXPECT_EQ(start(slow, 300ms).text, "swarmfs: at last\n");
 }
 
 TEST(BackgroundTest, ControlCReachesTheChildAndEndsBoth) {

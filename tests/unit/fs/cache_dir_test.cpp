@@ -24,9 +24,9 @@ class CacheDirTest : public testing::Test {
   }
   ~CacheDirTest() override { std::filesystem::remove_all(folder_); }
 
-  OrComplaint<CacheDir> claim(std::string_view metainfo = "d4:infodee") {
-    return CacheDir::claim(root(), torrent_,
-                           std::as_bytes(std::span(metainfo.data(), metainfo.size())));
+  OrComplaint<CacheDir> claim() { return CacheDir::claim(root(), torrent_); }
+  static std::span<const std::byte> bytes_of(std::string_view text) {
+    return std::as_bytes(std::span(text.data(), text.size()));
   }
   std::string root() const { return folder_ / "cache"; }
   std::filesystem::path ours() const { return folder_ / "cache" / torrent_.hex(); }
@@ -43,11 +43,10 @@ class CacheDirTest : public testing::Test {
   storage::InfoHash torrent_;
 };
 
-TEST_F(CacheDirTest, IsMadeForItsOwnerOnlyAndKeepsTheTorrent) {
-  const auto cache = claim("d4:infod4:name1:aee");
+TEST_F(CacheDirTest, IsMadeForItsOwnerOnly) {
+  const auto cache = claim();
   ASSERT_TRUE(cache) << cache.error().line;
   EXPECT_EQ(cache->path(), ours());
-  EXPECT_EQ(content(ours() / "metainfo"), "d4:infod4:name1:aee");
   struct stat info {};
   ASSERT_EQ(::stat(ours().c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0700U);
@@ -104,8 +103,12 @@ TEST_F(CacheDirTest, ALinkInPlaceOfAFileIsNotFollowed) {
   for (const char* name : {"data", "metainfo", "added", "metainfo.new"}) {
     std::filesystem::create_symlink(folder_ / "precious", ours() / name);
   }
-  ASSERT_TRUE(claim());
+  const auto cache = claim();
+  ASSERT_TRUE(cache);
+  EXPECT_FALSE(cache->load_metainfo());
+  ASSERT_TRUE(cache->keep_metainfo(bytes_of("d4:infodee")));
   EXPECT_EQ(content(folder_ / "precious"), "mine");
+  EXPECT_EQ(content(ours() / "metainfo"), "d4:infodee");
 }
 
 TEST_F(CacheDirTest, ALinkInPlaceOfTheLockOrTheFolderIsRefused) {
@@ -124,6 +127,72 @@ TEST_F(CacheDirTest, APlaceThatIsNoDirectoryIsNamedWithTheRemedy) {
   ASSERT_FALSE(cache);
   EXPECT_THAT(cache.error().line, HasSubstr("Not a directory"));
   EXPECT_THAT(cache.error().line, HasSubstr("--cache-dir"));
+}
+
+// A torrent of one file, as a .torrent file has it.
+class CacheDirMetainfoTest : public CacheDirTest {
+ protected:
+  CacheDirMetainfoTest() {
+    const std::string info =
+        "d6:lengthi5e4:name1:a12:piece lengthi16384e6:pieces20:" + std::string(20, 'x') + "e";
+    text_ = "d8:announce9:http://a/4:info" + info + "e";
+    torrent_ = storage::sha1(bytes_of(info));
+  }
+  std::string text_;
+};
+
+TEST_F(CacheDirMetainfoTest, WhatIsKeptIsThereForTheNextProcess) {
+  ASSERT_TRUE(claim()->keep_metainfo(bytes_of(text_)));
+  const auto kept = claim()->load_metainfo();
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->metainfo.name, "a");
+  EXPECT_EQ(kept->metainfo.trackers.size(), 1U);
+  const auto bytes = bytes_of(text_);
+  EXPECT_THAT(kept->bytes, testing::ElementsAreArray(bytes.begin(), bytes.end()));
+  EXPECT_FALSE(std::filesystem::exists(ours() / "metainfo.new"));
+}
+
+TEST_F(CacheDirMetainfoTest, NothingKeptIsNothing) {
+  EXPECT_FALSE(claim()->load_metainfo());
+}
+
+TEST_F(CacheDirMetainfoTest, GarbageAndOtherTorrentsAreIgnoredAndReplaced) {
+  std::string other = text_;
+  other.replace(other.find("length"), 9, "lengthi6e");  // "length" and its value
+  std::string cut = text_;
+  cut.resize(cut.size() / 2);
+  for (const std::string& text : {std::string(), std::string("garbage"), other, cut}) {
+    write("metainfo", text);
+    const auto cache = claim();
+    EXPECT_FALSE(cache->load_metainfo()) << text;
+    ASSERT_TRUE(cache->keep_metainfo(bytes_of(text_)));
+    EXPECT_TRUE(cache->load_metainfo()) << text;
+  }
+}
+
+TEST_F(CacheDirMetainfoTest, AFileTooLargeToBeATorrentIsNotRead) {
+  write("metainfo", text_);
+  std::filesystem::resize_file(ours() / "metainfo", storage::kMaxTorrentSize + 1);
+  EXPECT_FALSE(claim()->load_metainfo());
+}
+
+TEST_F(CacheDirMetainfoTest, ADirectoryInItsPlaceIsSaidByName) {
+  std::filesystem::create_directories(ours() / "metainfo" / "x");
+  const auto cache = claim();
+  EXPECT_FALSE(cache->load_metainfo());
+  const auto kept = cache->keep_metainfo(bytes_of(text_));
+  ASSERT_FALSE(kept);
+  EXPECT_THAT(kept.error().line, HasSubstr("/metainfo: "));
+}
+
+TEST_F(CacheDirMetainfoTest, TheSameTorrentIsNotWrittenAgain) {
+  ASSERT_TRUE(claim()->keep_metainfo(bytes_of(text_)));
+  struct stat before {};
+  ASSERT_EQ(::stat((ours() / "metainfo").c_str(), &before), 0);
+  ASSERT_TRUE(claim()->keep_metainfo(bytes_of(text_)));
+  struct stat after {};
+  ASSERT_EQ(::stat((ours() / "metainfo").c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
 }
 
 TEST_F(CacheDirTest, IsLookedForWhereTheUserSaysThenXdgThenHome) {

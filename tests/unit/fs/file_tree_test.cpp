@@ -29,6 +29,10 @@ Metainfo folder(std::string name, std::vector<FileEntry> files, std::uint64_t to
       false,           {}};
 }
 
+FileTree tree_of(const Metainfo& metainfo) {
+  return {metainfo, metainfo.files, kOwner};
+}
+
 std::vector<std::string> names_in(const FileTree& tree, Inode directory) {
   std::vector<std::string> names;
   const FileTree::Node& of = *tree.find(directory);
@@ -41,7 +45,7 @@ std::vector<std::string> names_in(const FileTree& tree, Inode directory) {
 TEST(FileTree, PutsASingleFileInTheRoot) {
   Metainfo m = folder("film.mkv", {file({"film.mkv"}, 0, 1000)});
   m.single_file = true;
-  const FileTree tree(m, kOwner);
+  const FileTree tree = tree_of(m);
   EXPECT_EQ(names_in(tree, kRootInode), (std::vector<std::string>{"film.mkv"}));
   const auto film = tree.lookup(kRootInode, "film.mkv");
   ASSERT_TRUE(film);
@@ -50,7 +54,7 @@ TEST(FileTree, PutsASingleFileInTheRoot) {
 }
 
 TEST(FileTree, PutsSeveralFilesInAFolderNamedAfterTheTorrent) {
-  const FileTree tree(folder("album", {file({"b"}, 0, 10), file({"a"}, 10, 20)}), kOwner);
+  const FileTree tree = tree_of(folder("album", {file({"b"}, 0, 10), file({"a"}, 10, 20)}));
   EXPECT_EQ(names_in(tree, kRootInode), (std::vector<std::string>{"album"}));
   const Inode top = *tree.lookup(kRootInode, "album");
   EXPECT_EQ(names_in(tree, top), (std::vector<std::string>{"a", "b"}));
@@ -58,9 +62,8 @@ TEST(FileTree, PutsSeveralFilesInAFolderNamedAfterTheTorrent) {
 }
 
 TEST(FileTree, FindsTheWayDownAndUp) {
-  const FileTree tree(folder("t", {file({"d", "e", "x"}, 0, 1), file({"d", "y"}, 1, 1),
-                                   file({"d.z"}, 2, 1), file({"d", "e", "w"}, 3, 1)}),
-                      kOwner);
+  const FileTree tree = tree_of(folder("t", {file({"d", "e", "x"}, 0, 1), file({"d", "y"}, 1, 1),
+                                             file({"d.z"}, 2, 1), file({"d", "e", "w"}, 3, 1)}));
   const Inode top = *tree.lookup(kRootInode, "t");
   EXPECT_EQ(names_in(tree, top), (std::vector<std::string>{"d", "d.z"}));
   const Inode d = *tree.lookup(top, "d");
@@ -73,7 +76,7 @@ TEST(FileTree, FindsTheWayDownAndUp) {
 }
 
 TEST(FileTree, HasNothingElse) {
-  const FileTree tree(folder("t", {file({"f"}, 0, 1)}), kOwner);
+  const FileTree tree = tree_of(folder("t", {file({"f"}, 0, 1)}));
   const Inode top = *tree.lookup(kRootInode, "t");
   EXPECT_FALSE(tree.lookup(top, "F"));
   EXPECT_FALSE(tree.lookup(top, ""));
@@ -89,8 +92,8 @@ TEST(FileTree, HasNothingElse) {
 }
 
 TEST(FileTree, ShowsAttributesAsAReadOnlyTreeHasThem) {
-  const FileTree tree(folder("t", {file({"d", "run"}, 0, 100, true), file({"plain"}, 100, 900)}),
-                      kOwner);
+  const FileTree tree =
+      tree_of(folder("t", {file({"d", "run"}, 0, 100, true), file({"plain"}, 100, 900)}));
   const Inode top = *tree.lookup(kRootInode, "t");
   const Attributes root = tree.attributes(kRootInode, 0);
   EXPECT_TRUE(root.directory);
@@ -109,7 +112,7 @@ TEST(FileTree, ShowsAttributesAsAReadOnlyTreeHasThem) {
 }
 
 TEST(FileTree, CountsPresentBytesAsBlocksButNeverShowsTarAHole) {
-  const FileTree tree(folder("t", {file({"f"}, 0, 5000), file({"none"}, 5000, 0)}, 5000), kOwner);
+  const FileTree tree = tree_of(folder("t", {file({"f"}, 0, 5000), file({"none"}, 5000, 0)}, 5000));
   const Inode top = *tree.lookup(kRootInode, "t");
   const Inode f = *tree.lookup(top, "f");
   EXPECT_EQ(tree.attributes(f, 0).blocks, 1U) << "GNU tar stores zeros for a file of 0 blocks";
@@ -118,11 +121,31 @@ TEST(FileTree, CountsPresentBytesAsBlocksButNeverShowsTarAHole) {
   EXPECT_EQ(tree.attributes(*tree.lookup(top, "none"), 0).blocks, 0U);
 }
 
+TEST(FileTree, IsTheRootAloneUntilTheTorrentIsKnown) {
+  const FileTree tree(kOwner);
+  EXPECT_EQ(tree.size(), 1U);
+  EXPECT_TRUE(names_in(tree, kRootInode).empty());
+  EXPECT_FALSE(tree.lookup(kRootInode, "t"));
+  EXPECT_EQ(tree.lookup(kRootInode, "."), kRootInode);
+  EXPECT_EQ(tree.attributes(kRootInode, 0).mtime, kOwner.mtime);
+  EXPECT_TRUE(tree.shown().empty());
+}
+
+TEST(FileTree, ShowsOnlyWhatIsSelected) {
+  const Metainfo m = folder("t", {file({"a"}, 0, 10), file({"d", "b"}, 10, 20),
+                                  file({"e", "c"}, 30, 0), file({"f"}, 30, 970)});
+  const std::vector<FileEntry> some{m.files[3], m.files[0]};
+  const FileTree tree(m, some, kOwner);
+  EXPECT_EQ(names_in(tree, *tree.lookup(kRootInode, "t")), (std::vector<std::string>{"a", "f"}));
+  EXPECT_EQ(tree.shown(), (std::vector<ByteRange>{{0, 10}, {30, 1000}}));
+  EXPECT_EQ(tree_of(m).shown(), (std::vector<ByteRange>{{0, 1000}})) << "padding and all";
+}
+
 TEST(FileTree, GivesTheSameInodesHoweverTheTorrentListsItsFiles) {
   std::vector<FileEntry> files{file({"b", "x"}, 0, 1), file({"a"}, 1, 1), file({"b", "c"}, 2, 1)};
-  const FileTree tree(folder("t", files), kOwner);
+  const FileTree tree = tree_of(folder("t", files));
   std::reverse(files.begin(), files.end());
-  const FileTree same(folder("t", files), kOwner);
+  const FileTree same = tree_of(folder("t", files));
   ASSERT_EQ(tree.size(), same.size());
   for (Inode i = kRootInode; i <= tree.size(); ++i) {
     EXPECT_EQ(tree.find(i)->name, same.find(i)->name);
@@ -136,7 +159,7 @@ TEST(FileTree, FindsEachOfAHundredThousandFiles) {
     files.push_back(file({"d" + std::to_string(i % 10), "f" + std::to_string(i)}, i, 1));
   }
   std::shuffle(files.begin(), files.end(), std::mt19937(1));
-  const FileTree tree(folder("t", files, 100'000), kOwner);
+  const FileTree tree = tree_of(folder("t", files, 100'000));
   EXPECT_EQ(tree.size(), 100'000U + 10 + 2);
   const Inode top = *tree.lookup(kRootInode, "t");
   for (const FileEntry& f : files) {

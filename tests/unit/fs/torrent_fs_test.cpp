@@ -88,6 +88,10 @@ class TorrentFsTest : public testing::Test {
   }
 
   void mount(TorrentFs::Options options) {
+    mount_empty(options);
+    fs_->attach(metainfo_, metainfo_.files, *store_);
+  }
+  void mount_empty(TorrentFs::Options options) {
     if (fs_) finish(fs_->stop());
     auto want = [this](net::Wish wish) {
       wishes_.push_back(wish);
@@ -99,7 +103,7 @@ class TorrentFsTest : public testing::Test {
       });
     };
     fs_ = std::make_unique<TorrentFs>(
-        TorrentFs::Parts{io_.get_executor(), clock_, metainfo_, *store_, want, options});
+        TorrentFs::Parts{io_.get_executor(), clock_, metainfo_.info_hash, want, options});
   }
 
   void finish(Task<void> task) {
@@ -203,6 +207,66 @@ class TorrentFsTest : public testing::Test {
   std::unique_ptr<storage::PieceStore> store_;
   std::unique_ptr<TorrentFs> fs_;
 };
+
+// -- before the torrent is known
+
+TEST_F(TorrentFsTest, IsAnEmptyRootUntilTheTorrentIsKnown) {
+  mount_empty({.owner = {.uid = 7, .gid = 8, .mtime = 99}});
+  const auto root = fs_->getattr(kRootInode);
+  ASSERT_TRUE(root);
+  EXPECT_TRUE(root->attributes.directory);
+  EXPECT_EQ(root->attributes.mtime, 99);
+  EXPECT_EQ(fs_->entry_at(kRootInode, 0).value()->name, ".");
+  EXPECT_EQ(fs_->entry_at(kRootInode, 1).value()->name, "..");
+  EXPECT_FALSE(fs_->entry_at(kRootInode, 2).value());
+  EXPECT_EQ(fs_->lookup(kRootInode, "t").error(), FsErrc::not_found);
+  EXPECT_EQ(fs_->getattr(2).error(), FsErrc::not_found);
+  EXPECT_EQ(fs_->open(2, false).error(), FsErrc::not_found);
+  const FileSystemStatus status = fs_->statfs();
+  EXPECT_EQ(status.blocks + status.missing_blocks + status.files, 0U);
+  EXPECT_EQ(fs_->getxattr(kRootInode, "user.swarmfs.infohash").value(), metainfo_.info_hash.hex());
+  EXPECT_EQ(fs_->getxattr(kRootInode, "user.swarmfs.progress").error(), FsErrc::no_such_attribute);
+  EXPECT_THAT(fs_->listxattr(kRootInode).value(), ElementsAre("user.swarmfs.infohash"));
+}
+
+TEST_F(TorrentFsTest, TheKernelMayRememberNothingOfTheEmptyRoot) {
+  mount_empty({});
+  EXPECT_EQ(fs_->getattr(kRootInode)->attr_timeout, 0s);
+  EXPECT_EQ(fs_->lookup(kRootInode, ".")->name_timeout, 0s);
+  EXPECT_EQ(fs_->absence_timeout(kRootInode), 0s);
+}
+
+TEST_F(TorrentFsTest, ShowsTheFilesFromTheMomentTheTorrentIsKnown) {
+  mount_empty({.owner = {.mtime = 99}});
+  EXPECT_FALSE(fs_->attached());
+  fs_->attach(metainfo_, metainfo_.files, *store_);
+  EXPECT_TRUE(fs_->attached());
+  EXPECT_EQ(fs_->getattr(kRootInode)->attributes.mtime, 99) << "scanners would read all again";
+  EXPECT_GE(fs_->getattr(kRootInode)->attr_timeout, 24h);
+  EXPECT_EQ(fs_->entry_at(kRootInode, 2).value()->name, "t");
+  EXPECT_EQ(fs_->statfs().blocks, 8 * kMiB / 4096);
+  deliver(0);
+  EXPECT_EQ(read(open({"t", "small"}), 0, 1000).bytes, truth(0, 1000));
+}
+
+TEST_F(TorrentFsTest, CountsOnlyTheFilesThatAreShown) {
+  mount_empty({});
+  const std::vector<storage::FileEntry> small{metainfo_.files[0]};
+  fs_->attach(metainfo_, small, *store_);
+  EXPECT_EQ(fs_->lookup(inode({"t"}), "d").error(), FsErrc::not_found);
+  EXPECT_EQ(fs_->statfs().blocks, (kSmall + 4095) / 4096);
+  deliver(0);
+  deliver(1);
+  EXPECT_EQ(fs_->statfs().missing_blocks, 0U);
+  EXPECT_EQ(fs_->getxattr(kRootInode, "user.swarmfs.complete").value(), "1");
+}
+
+TEST_F(TorrentFsTest, AnEmptyRootEndsLikeAnyOther) {
+  mount_empty({});
+  fs_->drain();
+  EXPECT_TRUE(fs_->draining());
+  EXPECT_TRUE(fs_->waiting_for().empty());
+}
 
 // -- names and attributes
 

@@ -58,15 +58,18 @@ TEST(ConnectPolicyTest, LooksThroughIPv6FormsOfIPv4Addresses) {
   EXPECT_EQ(normalised(at("2001:db8::1")), at("2001:db8::1"));
 }
 
-TEST(ConnectPolicyTest, LetsAFarTrackerNameNoPeerOnThisHostOrLink) {
+TEST(ConnectPolicyTest, LetsFarTrackersAndPeersNameNoPeerOnThisHostOrLink) {
   for (const char* local : {"127.0.0.1", "::1", "169.254.1.1", "fe80::1", "::ffff:127.0.0.1"}) {
     EXPECT_FALSE(may_connect(at(local), PeerSource::tracker, false)) << local;
+    EXPECT_FALSE(may_connect(at(local), PeerSource::pex, false)) << local;
+    EXPECT_TRUE(may_connect(at(local), PeerSource::pex, true)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::local_tracker, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::user, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::tracker, true)) << local;
   }
   for (const char* far : {"10.0.0.1", "192.168.0.7", "fd00::7", "1.2.3.4", "2001:db8::1"}) {
     EXPECT_TRUE(may_connect(at(far), PeerSource::tracker, false)) << far;
+    EXPECT_TRUE(may_connect(at(far), PeerSource::pex, false)) << far;
   }
 }
 

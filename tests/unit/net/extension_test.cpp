@@ -9,11 +9,19 @@
 namespace swarmfs::net {
 namespace {
 
+using testing::HasSubstr;
+using testing::Not;
+using Pex = ExtensionOffer::Pex;
+
 ExtensionHandshake parse(const std::string& text) {
   return parse_extension_handshake(std::as_bytes(std::span(text)));
 }
+std::string offered(const ExtensionOffer& offer) {
+  const auto bytes = extension_handshake({asio::ip::make_address("1.2.3.4"), 6881}, offer);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 std::string payload_to(const char* address) {
-  const auto bytes = extension_handshake({asio::ip::make_address(address), 6881});
+  const auto bytes = extension_handshake({asio::ip::make_address(address), 6881}, {});
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -28,8 +36,71 @@ TEST(ExtensionTest, ShowsAnIpv6PeerItsSixteenBytes) {
   EXPECT_THAT(payload_to("2001:db8::7"), testing::EndsWith("6:yourip16:" + ip + "e"));
 }
 
+TEST(ExtensionTest, NamesTheExtensionsWeSpeak) {
+  EXPECT_THAT(offered({.metadata = true}), HasSubstr("1:md11:ut_metadatai2ee4:reqq"));
+  EXPECT_THAT(offered({.metadata = true, .metadata_size = 77, .pex = Pex::on, .port = 6881}),
+              HasSubstr("1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei77e1:pi6881e4:reqq"));
+  EXPECT_THAT(offered({.pex = Pex::withdrawn}), HasSubstr("1:md6:ut_pexi0ee"))
+      << "0 takes back what was said (BEP 10)";
+}
+
+TEST(ExtensionTest, NeverSaysThatWeOnlyUpload) {
+  EXPECT_THAT(offered({.metadata = true, .metadata_size = 1, .pex = Pex::on, .port = 1}),
+              Not(HasSubstr("upload_only")));
+}
+
 TEST(ExtensionTest, WhatWeSendWeCanRead) {
-  EXPECT_EQ(parse(payload_to("1.2.3.4")).request_limit, 250U);
+  const ExtensionHandshake said =
+      parse(offered({.metadata = true, .metadata_size = 77, .pex = Pex::on}));
+  EXPECT_EQ(said.request_limit, 250U);
+  EXPECT_EQ(said.metadata_id, 2);
+  EXPECT_EQ(said.pex_id, 1);
+  EXPECT_EQ(said.metadata_size, 77U);
+  EXPECT_EQ(said.our_address, asio::ip::make_address("1.2.3.4"));
+  EXPECT_EQ(said.client, "swarmfs " SWARMFS_VERSION);
+}
+
+TEST(ExtensionTest, MessageNumbersFitAByte) {
+  EXPECT_EQ(parse("d1:md11:ut_metadatai255e6:ut_pexi0eee").metadata_id, 255);
+  EXPECT_EQ(parse("d1:md11:ut_metadatai255e6:ut_pexi0eee").pex_id, 0);
+  for (const char* value : {"i256e", "i-1e", "i4294967297e", "1:1", "le"}) {
+    EXPECT_FALSE(parse(std::string("d1:md11:ut_metadata") + value + "ee").metadata_id) << value;
+  }
+  EXPECT_FALSE(parse("d1:m3:abce").pex_id);
+}
+
+TEST(ExtensionTest, ASizeOutOfRangeIsNone) {
+  EXPECT_EQ(parse("d13:metadata_sizei8388608ee").metadata_size, kMaxMetadataSize);
+  for (const char* value : {"i0e", "i-1e", "i8388609e", "i4294967296e", "i18446744073709551617e"}) {
+    EXPECT_FALSE(parse(std::string("d13:metadata_size") + value + "e").metadata_size) << value;
+  }
+}
+
+TEST(ExtensionTest, OurAddressHasFourBytesOrSixteen) {
+  EXPECT_EQ(parse("d6:yourip16:" + std::string(15, '\0') + "\x01" + "e").our_address,
+            asio::ip::make_address("::1"));
+  for (const char* value : {"0:", "3:abc", "5:abcde", "i5e"}) {
+    EXPECT_FALSE(parse(std::string("d6:yourip") + value + "e").our_address) << value;
+  }
+}
+
+TEST(ExtensionTest, AProgramsNameIsSafeToShow) {
+  EXPECT_EQ(parse("d1:v8:a\x1b[31mbce").client, "a\\x1b[31mbc");
+  EXPECT_EQ(parse("d1:v2:\xc3\xa9"
+                  "e")
+                .client,
+            "\\xc3\\xa9");
+  EXPECT_EQ(parse("d1:v200:" + std::string(200, 'x') + "e").client.size(), kMaxClientName);
+}
+
+TEST(ExtensionTest, ALaterHandshakeChangesOnlyWhatItNames) {
+  ExtensionHandshake said = parse("d1:md11:ut_metadatai3e6:ut_pexi4ee4:reqqi9e1:v1:ae");
+  said.update(parse("d1:md6:ut_pexi0ee13:metadata_sizei5ee"));
+  EXPECT_EQ(said.metadata_id, 3);
+  EXPECT_EQ(said.pex_id, 0);
+  EXPECT_EQ(said.metadata_size, 5U);
+  EXPECT_EQ(said.request_limit, 9U);
+  EXPECT_EQ(said.client, "a");
 }
 
 TEST(ExtensionTest, ReadsTheRequestLimit) {
@@ -80,7 +151,10 @@ RC_GTEST_PROP(ExtensionProperty, NoBytesHurt, ()) {
        *rc::gen::container<std::vector<std::uint16_t>>(3, rc::gen::arbitrary<std::uint16_t>())) {
     text[where % text.size()] = *rc::gen::arbitrary<char>();
   }
-  const auto limit = parse(text).request_limit;
+  const ExtensionHandshake said = parse(text);
+  RC_ASSERT(said.metadata_size.value_or(1) <= kMaxMetadataSize);
+  RC_ASSERT(said.client.size() <= kMaxClientName);
+  const auto limit = said.request_limit;
   RC_ASSERT(limit.value_or(1) >= 1U);
   RC_ASSERT(limit.value_or(1) <= 2147483647U);
 }

@@ -52,6 +52,32 @@ TEST_F(PeerListTest, KnowsOneHostUnderBothOfItsSpellings) {
   EXPECT_EQ(list.in_use(), 0u);
 }
 
+// BEP 27.
+TEST_F(PeerListTest, APrivateTorrentForgetsWhatPeersNamedAndTakesNoMore) {
+  add(at("1.1.1.1"), PeerSource::pex);
+  EXPECT_EQ(dial(), at("1.1.1.1"));
+  add(at("2.2.2.2"), PeerSource::pex);
+  add(at("3.3.3.3"), PeerSource::tracker);
+  add(at("4.4.4.4"), PeerSource::user);
+  EXPECT_EQ(list.make_private(), std::vector{at("1.1.1.1")});
+  EXPECT_EQ(list.size(), 3u);
+  list.on_gone(at("1.1.1.1"), now);
+  EXPECT_EQ(list.size(), 2u) << "its connection was all that kept it";
+  EXPECT_FALSE(add(at("5.5.5.5"), PeerSource::pex));
+  EXPECT_TRUE(add(at("5.5.5.5"), PeerSource::tracker));
+}
+
+TEST_F(PeerListTest, ATrackersWordMakesAPeersWordGood) {
+  add(at("1.1.1.1"), PeerSource::pex);
+  add(at("2.2.2.2"), PeerSource::pex);
+  EXPECT_EQ(dial(), at("1.1.1.1"));
+  EXPECT_FALSE(add(at("1.1.1.1"), PeerSource::tracker)) << "it is known";
+  EXPECT_FALSE(add(at("2.2.2.2"), PeerSource::user));
+  EXPECT_TRUE(list.make_private().empty());
+  EXPECT_EQ(list.size(), 2u);
+  EXPECT_EQ(dial(), at("2.2.2.2"));
+}
+
 TEST_F(PeerListTest, RefusesWhatTheConnectPolicyRefuses) {
   EXPECT_FALSE(add(at("127.0.0.1")));
   EXPECT_FALSE(add(at("1.2.3.4", 0)));

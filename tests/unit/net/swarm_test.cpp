@@ -35,20 +35,26 @@ Bytes content(std::uint32_t piece, std::uint32_t block) {
 class SwarmTest : public testing::Test {
  protected:
   SwarmTest() {
-    Swarm::Config config;
+    Connections::Config config;
     config.info_hash = filled(1);
     config.peer_id = filled(2);
     const auto dial = [this](Endpoint to) { return connect(this, to); };
     const auto log = [this](int, const std::string& line) { said_.push_back(line); };
-    swarm_.emplace(context_.get_executor(), clock_, dial, store_, pool_, config, log);
-    swarm_->start();
+    connections_.emplace(context_.get_executor(), clock_, dial, pool_, config, log);
+    swarm_.emplace(context_.get_executor(), clock_, *connections_, store_, pool_, log);
+    connections_->start();
   }
   ~SwarmTest() override {
-    run_task(context_, swarm_->stop());
+    stop();
     swarm_.reset();
+    connections_.reset();
     store_.close();
     run_task(context_, store_.stop());
     EXPECT_EQ(pool_.in_use(), 0U) << "blocks leaked";
+  }
+  void stop() {
+    run_task(context_, connections_->stop());
+    run_task(context_, swarm_->stop());
   }
   static Task<Result<std::unique_ptr<Stream>>> connect(SwarmTest* self, Endpoint to) {
     auto far = std::make_shared<FarEnd>(self->context_.get_executor());
@@ -79,7 +85,7 @@ class SwarmTest : public testing::Test {
   // Peer `n` is known, dialled, and has heard our handshake.
   FarEnd& dialled(int n) {
     const std::vector<Endpoint> all{address(n)};
-    swarm_->add_peers(all, PeerSource::tracker);
+    connections_->add_peers(all, PeerSource::tracker);
     settle();
     EXPECT_TRUE(far_.contains(address(n)));
     return *far_.at(address(n));
@@ -133,6 +139,7 @@ class SwarmTest : public testing::Test {
   std::map<Endpoint, std::shared_ptr<FarEnd>> far_;  // the latest to each address
   std::vector<std::shared_ptr<FarEnd>> all_;
   std::vector<std::string> said_;
+  std::optional<Connections> connections_;
   std::optional<Swarm> swarm_;
 };
 
@@ -412,7 +419,7 @@ TEST_F(SwarmTest, StopEndsEverything) {
   FarEnd& waiting = dialled(2);
   const Demand demand = want(3);
   settle();
-  run_task(context_, swarm_->stop());
+  stop();
   EXPECT_TRUE(connected.closed && waiting.closed);
   EXPECT_EQ(swarm_->status().connected, 0U);
 }

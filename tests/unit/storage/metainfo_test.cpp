@@ -135,6 +135,7 @@ TEST(TorrentTable, PadFilesAreHiddenAndNeverRequested) {
   const Metainfo metainfo = parsed(load("pad_files_hidden"));
   EXPECT_THAT(paths_of(metainfo), ElementsAre("a", "b"));
   EXPECT_EQ(metainfo.files[1].offset, 16384U);
+  EXPECT_EQ(metainfo.files[1].index, 2U) << "padding counts where files are numbered (BEP 53)";
   EXPECT_THAT(metainfo.layout.pads(), ElementsAre(ByteRange{10, 16384}));
   EXPECT_EQ(metainfo.layout.total_size(), 16389U);
   EXPECT_FALSE(metainfo.single_file);
