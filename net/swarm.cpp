@@ -65,7 +65,7 @@ struct Swarm::State : std::enable_shared_from_this<Swarm::State> {
         config(std::move(cfg)),
         log(std::move(l)),
         picker(store.layout(), 0),
-        list(config.allow_local, config.seed),
+        list(config.allow_local, config.seed, config.max_connections),
         tasks(e),
         wake(c, [this] { run_schedule(); }),
         redial(c, [this] { dial_more(); }),
