@@ -92,10 +92,6 @@ bool set(int socket, int level, int option, const T& value) {
   return ::setsockopt(socket, level, option, &value, sizeof value) == 0;
 }
 
-// Not in the headers of every C library: linux/in6.h, since Linux 4.20. An older kernel hears the
-// groups of all interfaces on each socket: the same announcement twice, which does no harm.
-constexpr int kIpv6MulticastAll = 29;
-
 // Speaks and listens on this network only. Time to live stays 1, which is a multicast socket's
 // default: who is farther away is not on our network.
 bool join4(int socket, const Network& network) {
@@ -110,7 +106,6 @@ bool join4(int socket, const Network& network) {
 }
 
 bool join6(int socket, const Network& network) {
-  (void)set(socket, IPPROTO_IPV6, kIpv6MulticastAll, 0);
   ipv6_mreq join{};
   const auto group = asio::ip::make_address_v6(kLsdGroup6).to_bytes();
   std::memcpy(&join.ipv6mr_multiaddr, group.data(), group.size());
@@ -129,7 +124,10 @@ Result<std::unique_ptr<Datagram>> open_joined(const asio::any_io_executor& execu
   error_code ec;
   socket.open(group.protocol(), ec);
   if (ec) return ec;
-  if (const error_code failed = bind_to_device(socket.native_handle(), only)) return failed;
+  // To this network's device. IPv6 delivers a group of any interface otherwise. A kernel before 5.7
+  // refuses without CAP_NET_RAW: then an announcement is heard twice, which does no harm.
+  const error_code failed = bind_to_device(socket.native_handle(), {network.name, {}});
+  if (failed && !only.any()) return failed;
   const int fd = socket.native_handle();
   const bool shared = set(fd, SOL_SOCKET, SO_REUSEADDR, 1) && set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (!shared || !(group.address().is_v4() ? join4(fd, network) : join6(fd, network))) {
