@@ -23,6 +23,7 @@
 #include "fs/torrent_fs.h"
 #include "net/clock.h"
 #include "net/torrent_session.h"
+#include "net/udp_port.h"
 #include "storage/disk.h"
 #include "storage/task_group.h"
 #include "storage/worker_pool.h"
@@ -83,6 +84,7 @@ struct Program {
   storage::WorkerPool hashers;
   storage::WorkerPool disk_workers;
   std::unique_ptr<storage::RealDisk> disk;
+  std::unique_ptr<net::UdpPort> udp;
   std::unique_ptr<net::TorrentSession> session;
   std::unique_ptr<TorrentFs> fs;
   std::unique_ptr<FuseSession> fuse;
@@ -124,6 +126,7 @@ Task<void> show_stalls(Program& p) {
 
 // Until unmounted or told to stop. Unmounted first, network second: nobody waits for a tracker.
 Task<void> live(Program& p) {
+  p.udp->start();
   p.session->start();
   co_await p.fuse->serve();
   begin_last_seconds();
@@ -132,6 +135,7 @@ Task<void> live(Program& p) {
   co_await p.watchers.join();
   co_await p.fs->stop();
   co_await p.session->stop();
+  co_await p.udp->stop();
   p.log.write(LogLevel::info, "unmounted");
 }
 
@@ -144,6 +148,8 @@ std::optional<Complaint> build(Program& p, const Options& options, TorrentFile t
   const std::string name = torrent.metainfo.name;
   const std::int64_t mtime = torrent.metainfo.creation_date.value_or(cache.added());
   const auto log = [l = p.log](int level, const std::string& line) { l(level, line); };
+  p.udp = net::open_udp_port(p.io.get_executor(), options.port, {},
+                             [log](const std::string& line) { log(1, line); });
   p.session = std::make_unique<net::TorrentSession>(
       net::TorrentSession::Parts{.executor = p.io.get_executor(),
                                  .clock = p.clock,
@@ -153,6 +159,7 @@ std::optional<Complaint> build(Program& p, const Options& options, TorrentFile t
                                  .disk = p.disk.get(),
                                  .peers = options.peers,
                                  .port = options.port,
+                                 .udp = p.udp.get(),
                                  .allow_local = options.allow_local,
                                  .log = log});
   p.fs = std::make_unique<TorrentFs>(

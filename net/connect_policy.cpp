@@ -95,4 +95,11 @@ bool may_fetch(const Endpoint& endpoint, UrlSource source, std::string_view path
   return source == UrlSource::tracker_list && path.ends_with("/announce");
 }
 
+bool may_ask_udp_tracker(const Endpoint& endpoint, UrlSource source, std::string_view path,
+                         bool allow_local) {
+  if (may_fetch(endpoint, source, path, Scope::unusable, allow_local)) return true;
+  return endpoint.port() != 0 && path == "/" &&
+         scope_of(endpoint.address()) == Scope::private_network;
+}
+
 }  // namespace swarmfs::net

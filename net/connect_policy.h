@@ -44,4 +44,12 @@ enum class UrlSource : std::uint8_t { user, tracker_list, web_seed_list };
 [[nodiscard]] bool may_fetch(const Endpoint& endpoint, UrlSource source, std::string_view path,
                              Scope previous, bool allow_local);
 
+// The same for a UDP tracker. A private address may besides be asked with no path ("/"), which is
+// how most UDP trackers are written: all that a stranger's URL makes us send there is one datagram
+// of fixed bytes, and nothing of the URL before the other side has answered as a tracker does. On
+// this host and its link are services that trust whoever can send to them, so there it takes what
+// may_fetch asks for.
+[[nodiscard]] bool may_ask_udp_tracker(const Endpoint& endpoint, UrlSource source,
+                                       std::string_view path, bool allow_local);
+
 }  // namespace swarmfs::net

@@ -93,7 +93,9 @@ Announcer::Parts TorrentSession::announcer_parts() {
           .identity = identity,
           .progress = progress,
           .found = found,
-          .log = log};
+          .log = log,
+          .udp = parts_.udp,
+          .seed = random_number()};
 }
 
 void TorrentSession::start() {

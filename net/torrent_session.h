@@ -16,6 +16,7 @@
 #include "net/stream.h"
 #include "net/swarm.h"
 #include "net/tracker.h"
+#include "net/udp_port.h"
 #include "storage/block_pool.h"
 #include "storage/disk.h"
 #include "storage/metainfo.h"
@@ -48,6 +49,7 @@ class TorrentSession {
     storage::Disk* disk;  // null: memory only
     std::vector<PeerName> peers;
     std::uint16_t port = 0;  // told to trackers
+    UdpPort* udp = nullptr;  // null: no UDP trackers
     bool allow_local = false;
     Swarm::Log log;
   };

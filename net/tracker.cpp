@@ -2,170 +2,87 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
+#include <chrono>
+#include <optional>
 #include <random>
 #include <set>
+#include <tuple>
 
-#include "storage/bencode.h"
+#include "net/name_lookup.h"
+#include "net/udp_tracker.h"
 #include "storage/task_group.h"
+#include "storage/wait_list.h"
 
 namespace swarmfs::net {
 namespace {
 
-namespace bencode = storage::bencode;
 using std::chrono::seconds;
-
-// ---- Text
-
-void append_encoded(std::string& url, std::string_view bytes) {
-  constexpr std::string_view kUnreserved =  // RFC 3986 section 2.3
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  for (const char c : bytes) {
-    if (kUnreserved.find(c) != std::string_view::npos) {
-      url += c;
-      continue;
-    }
-    const auto value = static_cast<unsigned char>(c);
-    url += '%';
-    url += kHex[value >> 4];
-    url += kHex[value & 15];
-  }
-}
-
-std::string_view characters(const storage::Sha1Digest& digest) {
-  return {reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size()};
-}
-
-// The length of the UTF-8 character at the start of `text` when it is one that only prints; 0 for
-// anything that could steer a terminal or turn its text around.
-std::size_t printable_prefix(std::string_view text) {
-  const auto byte = [text](std::size_t i) -> std::uint32_t {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const std::uint32_t lead = byte(0);
-  if (lead >= 0x20 && lead < 0x7f) return 1;
-  const std::size_t size = lead >= 0xf0 && lead < 0xf5   ? 4
-                           : lead >= 0xe0 && lead < 0xf0 ? 3
-                           : lead >= 0xc2 && lead < 0xe0 ? 2
-                                                         : 0;
-  if (size == 0) return 0;
-  std::uint32_t point = lead & (0xffU >> (size + 1));
-  for (std::size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-    point = point << 6 | (byte(i) & 0x3f);
-  }
-  constexpr std::array<std::uint32_t, 5> kFirst = {0, 0, 0x80, 0x800, 0x10000};
-  const bool valid = point >= kFirst[size] && point <= 0x10ffff && (point & 0x1ff800) != 0xd800;
-  const bool control = point < 0xa0;                           // C1
-  const bool steers = (point >= 0x200b && point <= 0x200f) ||  // marks of direction
-                      (point >= 0x2028 && point <= 0x202e) ||  // line separators, overrides
-                      (point >= 0x2060 && point <= 0x206f) || point == 0x061c || point == 0xfeff;
-  return valid && !control && !steers ? size : 0;
-}
-
-// At most kMaxTrackerText bytes of a stranger's text that are safe to show.
-std::string escaped(std::string_view text) {
-  std::string shown;
-  while (!text.empty()) {
-    const std::size_t size = printable_prefix(text);
-    std::string next(text.substr(0, size));
-    if (size == 0) {
-      std::array<char, 5> code{};
-      std::snprintf(code.data(), code.size(), "\\x%02x", static_cast<unsigned char>(text.front()));
-      next = code.data();
-    }
-    if (shown.size() + next.size() > kMaxTrackerText) break;
-    shown += next;
-    text.remove_prefix(std::max<std::size_t>(1, size));
-  }
-  return shown;
-}
-
-// ---- Replies
-
-// Ours, not the reader's usual ones: a body of 1 MiB holds 26,000 peers as dictionaries (40 bytes,
-// 7 tokens each), of which we take the first 200. 200,000 tokens are 3 MiB for a moment.
-constexpr bencode::Limits kReplyLimits{16, 200'000};
-
-void add_peer(std::vector<Endpoint>& peers, const asio::ip::address& address, std::uint16_t port) {
-  if (port == 0 || peers.size() >= kMaxPeersPerReply) return;
-  peers.push_back(normalised(Endpoint(address, port)));
-}
-
-// BEP 23 and BEP 7: whole records of address and port, both big-endian; what is left over is
-// ignored.
-template <class Address>
-void add_compact(std::vector<Endpoint>& peers, std::string_view records) {
-  typename Address::bytes_type bytes;
-  const std::size_t stride = bytes.size() + 2;
-  for (; records.size() >= stride; records.remove_prefix(stride)) {
-    const auto byte = [records](std::size_t i) { return static_cast<unsigned char>(records[i]); };
-    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = byte(i);
-    const int port = byte(bytes.size()) << 8 | byte(bytes.size() + 1);
-    add_peer(peers, Address(bytes), static_cast<std::uint16_t>(port));
-  }
-}
-
-void add_dictionary(std::vector<Endpoint>& peers, const bencode::Value& peer) {
-  const auto host = peer["ip"].string();
-  const auto port = peer["port"].integer_as<std::uint16_t>();
-  if (!host || !port || host->find('%') != std::string_view::npos) return;  // an interface of ours
-  error_code ec;
-  const auto address = asio::ip::make_address(*host, ec);  // names are not looked up
-  if (!ec) add_peer(peers, address, *port);
-}
-
-void read_failure(const bencode::Value& root, AnnounceReply& reply) {
-  const bencode::Value retry = root["retry in"];  // BEP 31: minutes, or "never"
-  reply.retry_never = retry.string() == "never";
-  if (const auto minutes = retry.integer()) {
-    const std::int64_t bounded = std::clamp<std::int64_t>(*minutes, 0, kMaxInterval.count() / 60);
-    reply.retry_in = std::clamp(seconds(bounded * 60), kMinInterval, kMaxInterval);
-  } else if (root["interval"].integer() || root["min interval"].integer()) {
-    reply.retry_in = reply.interval;
-  }
-}
-
-// ---- Trackers
 
 // What a URL is called in messages: without its path, which often holds the user's passkey.
 std::string name_of(const std::string& url) {
-  const auto parsed = parse_http_url(url);
-  if (parsed) return (parsed->tls ? "https://" : "http://") + parsed->authority();
+  if (const auto http = parse_http_url(url)) {
+    return (http->tls ? "https://" : "http://") + http->authority();
+  }
   const std::size_t host = url.find("://");
-  const std::size_t end = host == std::string::npos ? url.size() : url.find('/', host + 3);
+  const std::size_t end =
+      host == std::string::npos ? url.size() : url.find_first_of("/?#", host + 3);
   const std::string shown = url.substr(0, end);
   const std::size_t secret = shown.rfind('@');  // user:password@host
-  return escaped(secret == std::string::npos ? shown : shown.substr(secret + 1));
+  return shown_text(secret == std::string::npos ? shown : shown.substr(secret + 1));
 }
 
+struct Tier;
+
 struct Tracker {
+  explicit Tracker(const asio::any_io_executor& executor) : woken(executor) {}
+
+  [[nodiscard]] bool host_is_address() const {
+    return udp ? udp->host_is_address : parse_http_url(url)->host_is_address;
+  }
+  [[nodiscard]] std::optional<asio::ip::address>& heard_by(Family family) {
+    return heard[family == Family::ipv6 ? 1 : 0];
+  }
+  [[nodiscard]] bool heard_us() const { return heard[0] || heard[1]; }
+
   std::string url;
+  std::optional<UdpUrl> udp;  // empty: HTTP
   std::string name;
+  UrlSource source = UrlSource::tracker_list;
+  Tier* tier = nullptr;
   std::string tracker_id;
-  bool heard_us = false;       // it answered "started"
+  // Which of its addresses answered "started", IPv4 and IPv6.
+  std::array<std::optional<asio::ip::address>, 2> heard;
   bool working = false;        // it answered last time
   std::uint32_t failures = 0;  // in a row
   std::size_t peers = 0;       // in its last answer
   std::string error;           // of its last failure
+  TimePoint not_before;        // of its next announce
+  bool asleep = false;         // another one of its tier announces
+  storage::WaitList woken;
+};
+
+// BEP 12. Until one has answered, all of them try.
+struct Tier {
+  std::vector<Tracker*> order;  // whom to try first
+  Tracker* leader = nullptr;    // the one that keeps announcing; null: who is awake tries
 };
 
 struct Outcome {
   std::optional<AnnounceReply> reply;
-  PeerSource source = PeerSource::tracker;
-  std::string error;  // not empty: it failed
+  asio::ip::address remote;  // who answered
+  std::string error;         // not empty: it failed
 };
 
-Outcome outcome_of(const Result<HttpReply>& http) {
+Outcome failure(const error_code& ec) {
   Outcome outcome;
-  if (!http) {
-    outcome.error = http.error().message();
-    return outcome;
-  }
-  const Scope scope = scope_of(http->remote);
-  const bool local = scope == Scope::loopback || scope == Scope::link_local;
-  outcome.source = local ? PeerSource::local_tracker : PeerSource::tracker;
+  outcome.error = ec.message();
+  return outcome;
+}
+
+Outcome outcome_of(const Result<HttpReply>& http) {
+  if (!http) return failure(http.error());
+  Outcome outcome;
+  outcome.remote = http->remote;
   auto reply = parse_announce_reply(std::as_bytes(std::span(http->body)));
   const bool failed = reply && !reply->failure_reason.empty();
   if (failed) {  // some trackers say so with a status of 400
@@ -179,147 +96,207 @@ Outcome outcome_of(const Result<HttpReply>& http) {
   return outcome;
 }
 
+Outcome outcome_of(const Result<UdpAnswer>& udp) {
+  if (!udp) return failure(udp.error());
+  return {udp->reply, udp->remote.address(), udp->reply.failure_reason};
+}
+
 }  // namespace
-
-std::string announce_url(std::string_view base, const AnnounceRequest& request) {
-  std::string url(base.substr(0, base.find('#')));
-  const std::size_t query = url.find('?');
-  if (query == std::string::npos) {
-    url += '?';
-  } else if (url.back() != '?' && url.back() != '&') {
-    url += '&';
-  }
-  url += "info_hash=";
-  append_encoded(url, characters(request.info_hash));
-  url += "&peer_id=";
-  append_encoded(url, characters(request.peer_id));
-  url += "&port=" + std::to_string(request.port);
-  url += "&uploaded=0&downloaded=" + std::to_string(request.downloaded);
-  url += "&left=" + std::to_string(request.left);
-  url += "&compact=1&no_peer_id=1&numwant=" + std::to_string(request.num_want);
-  std::array<char, 9> key{};
-  std::snprintf(key.data(), key.size(), "%08X", static_cast<unsigned>(request.key));
-  url += "&key=" + std::string(key.data());
-  if (request.event == AnnounceEvent::started) url += "&event=started";
-  if (request.event == AnnounceEvent::stopped) url += "&event=stopped";
-  if (!request.tracker_id.empty()) {
-    url += "&trackerid=";
-    append_encoded(url, request.tracker_id);
-  }
-  return url;
-}
-
-Result<AnnounceReply> parse_announce_reply(std::span<const std::byte> body) {
-  const auto document = bencode::Document::read(body, kReplyLimits, bencode::Mode::lenient);
-  if (!document || !document->root().is(bencode::Type::dictionary)) return NetErrc::malformed_reply;
-  const bencode::Value root = document->root();
-  AnnounceReply reply;
-  reply.interval = announce_interval(root["interval"].integer(), root["min interval"].integer());
-  if (const auto reason = root["failure reason"].string()) {
-    reply.failure_reason = reason->empty() ? "no reason given" : escaped(*reason);
-    read_failure(root, reply);
-    return reply;
-  }
-  const bencode::Value peers = root["peers"];
-  add_compact<asio::ip::address_v4>(reply.peers, peers.string().value_or(""));
-  for (const bencode::Value peer : peers.items()) add_dictionary(reply.peers, peer);
-  add_compact<asio::ip::address_v6>(reply.peers, root["peers6"].string().value_or(""));
-  const std::string_view id = root["tracker id"].string().value_or("");
-  if (id.size() <= kMaxTrackerId) reply.tracker_id = id;
-  reply.warning = escaped(root["warning message"].string().value_or(""));
-  return reply;
-}
-
-seconds announce_interval(std::optional<std::int64_t> interval,
-                          std::optional<std::int64_t> min_interval) {
-  const std::int64_t asked =
-      std::max(interval.value_or(kDefaultInterval.count()), min_interval.value_or(0));
-  return seconds(std::clamp<std::int64_t>(asked, kMinInterval.count(), kMaxInterval.count()));
-}
-
-Duration announce_back_off(std::uint32_t failures, bool eager, double fraction) {
-  // 2^9 x 5 s is past the longest back-off: more doublings change nothing.
-  const std::uint32_t doublings = std::min<std::uint32_t>(failures - 1, 9);
-  const Duration first = eager ? kEagerAnnounceBackOff : kFirstAnnounceBackOff;
-  const double length = static_cast<double>(first.count() << doublings) * (0.8 + 0.4 * fraction);
-  return std::min(kMaxAnnounceBackOff, Duration(static_cast<Duration::rep>(length)));
-}
-
-// ---- Announcer
 
 struct Announcer::State {
   explicit State(Parts p)
-      : parts(std::move(p)), tasks(parts.executor), random(parts.identity.key + 1U) {}
+      : parts(std::move(p)), tasks(parts.executor), random(parts.identity.key + 1U) {
+    if (parts.udp) udp.emplace(parts.executor, parts.clock, *parts.udp, parts.seed);
+  }
+
+  void choose_trackers();
+  void add_tracker(const std::string& url, UrlSource source, Tier& tier);
 
   static Task<void> run(std::shared_ptr<State> self, Tracker& tracker);
-  static Task<void> say_stopped(std::shared_ptr<State> self, Tracker& tracker);
-  void choose_trackers();
-  [[nodiscard]] HttpRequest request_to(const Tracker& tracker, AnnounceEvent event) const;
+  static Task<void> wait_for_turn(std::shared_ptr<State> self, Tracker& tracker);
+  static Task<void> tell_other_family(std::shared_ptr<State> self, Tracker& tracker, Family family);
+  static Task<void> say_stopped(std::shared_ptr<State> self, Tracker& tracker, Family family);
+  // One announce; `family` restricts it to addresses of that family.
+  static Task<Outcome> ask(std::shared_ptr<State> self, Tracker& tracker, AnnounceEvent event,
+                           Family family);
+  static Task<Outcome> ask_udp(std::shared_ptr<State> self, Tracker& tracker,
+                               AnnounceRequest request, Family family);
+
+  [[nodiscard]] Result<std::vector<UdpEndpoint>> allowed(const Tracker& tracker,
+                                                         const std::vector<Endpoint>& found,
+                                                         Family family) const;
+  [[nodiscard]] AnnounceRequest request_to(const Tracker& tracker, AnnounceEvent event) const;
+  [[nodiscard]] HttpRequest http_request(const Tracker& tracker, const AnnounceRequest& announce,
+                                         Family family) const;
   void take(Tracker& tracker, const Outcome& outcome);
+  void hand_on(Tracker& tracker, const Outcome& outcome);
+  void settle_tier(Tracker& tracker);
+  void wake_next(Tier& tier);
   [[nodiscard]] std::optional<Duration> pause_after(Tracker& tracker, const Outcome& outcome);
 
   Parts parts;
+  std::optional<UdpTrackers> udp;
+  std::vector<std::unique_ptr<Tier>> tiers;
   std::vector<std::unique_ptr<Tracker>> trackers;  // never changes after the constructor
+  std::set<std::string> known;                     // URLs
   std::vector<std::string> oddities;               // one line each, said at the start
+  std::size_t without_port = 0;                    // UDP trackers that there is no port for
+  std::size_t surplus = 0;
   bool anyone_answered = false;
   storage::TaskGroup tasks;
-  std::minstd_rand random;  // spreads the back-offs
+  std::minstd_rand random;  // spreads the back-offs, and shuffles the tiers
 };
 
-void Announcer::State::choose_trackers() {
-  std::set<std::string> known;
-  std::size_t udp = 0;
-  std::size_t surplus = 0;
-  std::vector<std::string> urls;
-  for (const auto& tier : parts.tiers) urls.insert(urls.end(), tier.begin(), tier.end());
-  for (const std::string& url : urls) {
-    if (!known.insert(url).second) continue;
-    if (url.starts_with("udp://")) {
-      ++udp;
-      continue;
-    }
-    if (trackers.size() + oddities.size() >= kMaxTrackers) {
-      ++surplus;
-      continue;
-    }
-    const auto parsed = parse_http_url(url);
-    if (!parsed) {
-      oddities.push_back("tracker " + name_of(url) + ": " + parsed.error().message());
-      continue;
-    }
-    trackers.push_back(std::make_unique<Tracker>());
-    trackers.back()->url = url;
-    trackers.back()->name = name_of(url);
+// ---- Which trackers
+
+// One that is not announced to is counted, or remembered as an oddity.
+void Announcer::State::add_tracker(const std::string& url, UrlSource source, Tier& tier) {
+  if (!known.insert(url).second) return;
+  const auto udp_url = parse_udp_url(url);
+  const bool is_udp = udp_url || udp_url.error() != NetErrc::unsupported_scheme;
+  if (is_udp && !udp) {
+    ++without_port;
+    return;
   }
-  if (udp > 0) {
-    oddities.push_back("UDP trackers are not supported yet: " + std::to_string(udp) + " skipped");
+  if (trackers.size() + oddities.size() >= kMaxTrackers) {
+    ++surplus;
+    return;
+  }
+  error_code ec = is_udp && !udp_url ? udp_url.error() : error_code();
+  if (const auto http_url = parse_http_url(url); !is_udp && !http_url) ec = http_url.error();
+  if (ec) {
+    oddities.push_back("tracker " + name_of(url) + ": " + ec.message());
+    return;
+  }
+  auto tracker = std::make_unique<Tracker>(parts.executor);
+  tracker->url = url;
+  if (is_udp) tracker->udp = *udp_url;
+  tracker->name = name_of(url);
+  tracker->source = source;
+  tracker->tier = &tier;
+  tier.order.push_back(tracker.get());
+  trackers.push_back(std::move(tracker));
+}
+
+void Announcer::State::choose_trackers() {
+  for (std::size_t i = 0; i < parts.tiers.size(); ++i) {
+    const UrlSource source = i < parts.user_tiers ? UrlSource::user : UrlSource::tracker_list;
+    auto tier = std::make_unique<Tier>();
+    for (const std::string& url : parts.tiers[i]) add_tracker(url, source, *tier);
+    std::shuffle(tier->order.begin(), tier->order.end(), random);  // BEP 12
+    if (!tier->order.empty()) tiers.push_back(std::move(tier));
+  }
+  if (without_port > 0) {
+    oddities.push_back("no UDP port: " + std::to_string(without_port) + " UDP trackers skipped");
   }
   if (surplus > 0) {
     oddities.push_back("too many trackers: " + std::to_string(surplus) + " skipped");
   }
 }
 
-HttpRequest Announcer::State::request_to(const Tracker& tracker, AnnounceEvent event) const {
+// ---- Asking
+
+AnnounceRequest Announcer::State::request_to(const Tracker& tracker, AnnounceEvent event) const {
   AnnounceRequest announce = parts.identity;
   announce.event = event;
   announce.tracker_id = tracker.tracker_id;
   std::tie(announce.downloaded, announce.left) = parts.progress();
   if (event == AnnounceEvent::stopped) announce.num_want = 0;
+  return announce;
+}
+
+HttpRequest Announcer::State::http_request(const Tracker& tracker, const AnnounceRequest& announce,
+                                           Family family) const {
   HttpRequest request;
   request.url = announce_url(tracker.url, announce);
-  request.source = UrlSource::tracker_list;
+  request.source = tracker.source;
   request.allow_local = parts.allow_local;
-  if (event == AnnounceEvent::stopped) request.deadline = kStopDeadline;
+  request.family = family;
+  request.interface = parts.interface;
+  if (announce.event == AnnounceEvent::stopped) request.deadline = kStopDeadline;
   return request;
+}
+
+// Those of `found` that a tracker of this URL may be asked at.
+Result<std::vector<UdpEndpoint>> Announcer::State::allowed(const Tracker& tracker,
+                                                           const std::vector<Endpoint>& found,
+                                                           Family family) const {
+  std::vector<UdpEndpoint> addresses;
+  bool refused = false;
+  for (const Endpoint& each : found) {
+    const Endpoint endpoint = normalised(each);
+    if (!is_of(endpoint, family)) continue;
+    const bool may =
+        may_ask_udp_tracker(endpoint, tracker.source, tracker.udp->path, parts.allow_local);
+    if (may) addresses.emplace_back(endpoint.address(), endpoint.port());
+    refused = refused || !may;
+  }
+  if (addresses.empty() && refused) return NetErrc::refused_address;
+  if (addresses.size() > kMaxHostAddresses) addresses.resize(kMaxHostAddresses);
+  return addresses;
+}
+
+Task<Outcome> Announcer::State::ask_udp(std::shared_ptr<State> self, Tracker& tracker,
+                                        AnnounceRequest request, Family family) {
+  UdpAnnounce announce;
+  announce.request = request;
+  announce.url_data = tracker.udp->url_data;
+  // Who heard us once is asked in the BEP's rhythm; only a first answer is worth more datagrams.
+  if (request.event != AnnounceEvent::started) announce.next_address = kUdpRetransmit;
+  const bool stopped = request.event == AnnounceEvent::stopped;
+  if (stopped) announce.deadline = kStopDeadline;
+  Result<std::vector<Endpoint>> found = std::vector<Endpoint>();
+  if (stopped && tracker.heard_by(family)) {  // a lookup could take longer than there is time
+    found->emplace_back(*tracker.heard_by(family), tracker.udp->port);
+  } else {
+    auto lookup = look_up(tracker.udp->host, tracker.udp->port);
+    found = co_await std::move(lookup);
+  }
+  if (!found) co_return failure(found.error());
+  auto addresses = self->allowed(tracker, *found, family);
+  if (!addresses) co_return failure(addresses.error());
+  announce.addresses = std::move(*addresses);
+  auto exchange = self->udp->announce(std::move(announce));
+  const Result<UdpAnswer> answer = co_await std::move(exchange);
+  co_return outcome_of(answer);
+}
+
+Task<Outcome> Announcer::State::ask(std::shared_ptr<State> self, Tracker& tracker,
+                                    AnnounceEvent event, Family family) {
+  const AnnounceRequest request = self->request_to(tracker, event);
+  if (tracker.udp) {
+    auto asking = ask_udp(self, tracker, request, family);
+    co_return co_await std::move(asking);
+  }
+  auto fetch = self->parts.fetch(self->http_request(tracker, request, family));
+  const Result<HttpReply> reply = co_await std::move(fetch);
+  co_return outcome_of(reply);
+}
+
+// ---- Answers
+
+void Announcer::State::hand_on(Tracker& tracker, const Outcome& outcome) {
+  const AnnounceReply& reply = *outcome.reply;
+  tracker.heard_by(family_of(outcome.remote)) = outcome.remote;
+  if (!reply.tracker_id.empty()) tracker.tracker_id = reply.tracker_id;
+  tracker.peers += reply.peers.size();
+  if (reply.external_ip && parts.external_address &&
+      scope_of(*reply.external_ip) == Scope::global) {
+    parts.external_address(*reply.external_ip);
+  }
+  const Scope scope = scope_of(outcome.remote);
+  const bool local = scope == Scope::loopback || scope == Scope::link_local;
+  const PeerSource source = local ? PeerSource::local_tracker : PeerSource::tracker;
+  if (!reply.peers.empty()) parts.found(reply.peers, source);
 }
 
 void Announcer::State::take(Tracker& tracker, const Outcome& outcome) {
   const bool first_time = !tracker.working && tracker.failures == 0;
+  tracker.peers = 0;
   if (!outcome.error.empty()) {
     if (tracker.working || first_time) parts.log("tracker " + tracker.name + ": " + outcome.error);
     tracker.working = false;
     tracker.error = outcome.error;
-    tracker.peers = 0;
     ++tracker.failures;
     return;
   }
@@ -329,11 +306,9 @@ void Announcer::State::take(Tracker& tracker, const Outcome& outcome) {
     parts.log("tracker " + tracker.name + ": " + std::to_string(reply.peers.size()) + " peers" +
               warning);
   }
-  anyone_answered = tracker.working = tracker.heard_us = true;
+  anyone_answered = tracker.working = true;
   tracker.failures = 0;
-  tracker.peers = reply.peers.size();
-  if (!reply.tracker_id.empty()) tracker.tracker_id = reply.tracker_id;
-  if (!reply.peers.empty()) parts.found(reply.peers, outcome.source);
+  hand_on(tracker, outcome);
 }
 
 // Empty: never again, the tracker said so.
@@ -347,23 +322,86 @@ std::optional<Duration> Announcer::State::pause_after(Tracker& tracker, const Ou
   return std::max(back_off, asked);
 }
 
-Task<void> Announcer::State::run(std::shared_ptr<State> self, Tracker& tracker) {
+// ---- Tiers
+
+// After an announce of `tracker`: who leads, and who comes next.
+void Announcer::State::settle_tier(Tracker& tracker) {
+  Tier& tier = *tracker.tier;
+  if (tracker.working) {
+    if (!tier.leader) tier.leader = &tracker;
+    // Behind the leader and those that answered before; in front of those that did not.
+    std::erase(tier.order, &tracker);
+    const auto place = std::find_if(tier.order.begin(), tier.order.end(), [&](Tracker* other) {
+      return tier.leader == &tracker || !other->working;
+    });
+    tier.order.insert(place, &tracker);
+    return;
+  }
+  if (tier.leader == &tracker) tier.leader = nullptr;
+  if (!tier.leader) wake_next(tier);
+}
+
+void Announcer::State::wake_next(Tier& tier) {
+  Tracker* next = nullptr;
+  for (Tracker* tracker : tier.order) {  // the first that is due, else the first to be
+    if (!tracker->asleep) continue;
+    const TimePoint now = parts.clock.now();
+    if (!next || (next->not_before > now && tracker->not_before < next->not_before)) next = tracker;
+  }
+  if (!next) return;
+  next->asleep = false;
+  next->woken.wake_all();
+}
+
+// Until this one is due, and no other of its tier announces.
+Task<void> Announcer::State::wait_for_turn(std::shared_ptr<State> self, Tracker& tracker) {
   for (;;) {
-    const AnnounceEvent event = tracker.heard_us ? AnnounceEvent::none : AnnounceEvent::started;
-    auto fetch = self->parts.fetch(self->request_to(tracker, event));
-    const Result<HttpReply> reply = co_await std::move(fetch);
-    const Outcome outcome = outcome_of(reply);
-    self->take(tracker, outcome);
-    const std::optional<Duration> pause = self->pause_after(tracker, outcome);
-    if (!pause) co_return;
-    co_await self->parts.clock.sleep(*pause);
+    const Duration early = tracker.not_before - self->parts.clock.now();
+    if (early > Duration{}) {
+      co_await self->parts.clock.sleep(early);
+      continue;
+    }
+    if (!tracker.tier->leader || tracker.tier->leader == &tracker) co_return;
+    tracker.asleep = true;
+    while (tracker.asleep) co_await tracker.woken.wait();
   }
 }
 
-Task<void> Announcer::State::say_stopped(std::shared_ptr<State> self, Tracker& tracker) {
-  auto fetch = self->parts.fetch(self->request_to(tracker, AnnounceEvent::stopped));
-  (void)co_await std::move(fetch);  // whatever it says
+Task<void> Announcer::State::run(std::shared_ptr<State> self, Tracker& tracker) {
+  for (;;) {
+    const AnnounceEvent event = tracker.heard_us() ? AnnounceEvent::none : AnnounceEvent::started;
+    auto asking = ask(self, tracker, event, Family::any);
+    const Outcome outcome = co_await std::move(asking);
+    self->take(tracker, outcome);
+    const std::optional<Duration> pause = self->pause_after(tracker, outcome);
+    if (pause) tracker.not_before = self->parts.clock.now() + *pause;
+    self->settle_tier(tracker);
+    if (!pause) co_return;
+    if (tracker.working && !tracker.host_is_address()) {
+      const bool over_v6 = outcome.remote.is_v6();
+      co_await tell_other_family(self, tracker, over_v6 ? Family::ipv4 : Family::ipv6);
+    }
+    co_await wait_for_turn(self, tracker);
+  }
 }
+
+// What the other family's address of the host says is a gift: that there is none, or that it does
+// not answer, is no failure of the tracker.
+Task<void> Announcer::State::tell_other_family(std::shared_ptr<State> self, Tracker& tracker,
+                                               Family family) {
+  const bool heard = tracker.heard_by(family).has_value();
+  auto asking = ask(self, tracker, heard ? AnnounceEvent::none : AnnounceEvent::started, family);
+  const Outcome outcome = co_await std::move(asking);
+  if (outcome.error.empty()) self->hand_on(tracker, outcome);
+}
+
+Task<void> Announcer::State::say_stopped(std::shared_ptr<State> self, Tracker& tracker,
+                                         Family family) {
+  auto asking = ask(self, tracker, AnnounceEvent::stopped, family);
+  (void)co_await std::move(asking);  // whatever it says
+}
+
+// ---- Announcer
 
 Announcer::Announcer(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {
   if (!state_->parts.fetch) {
@@ -388,10 +426,13 @@ Task<void> Announcer::stop() {
   state->tasks.cancel();
   co_await state->tasks.join();
   for (const auto& tracker : state->trackers) {
-    if (!std::exchange(tracker->heard_us, false)) continue;
-    state->tasks.spawn(State::say_stopped(state, *tracker));
+    for (const Family family : {Family::ipv4, Family::ipv6}) {
+      if (!tracker->heard_by(family)) continue;
+      state->tasks.spawn(State::say_stopped(state, *tracker, family));
+    }
   }
   co_await state->tasks.join();
+  for (const auto& tracker : state->trackers) tracker->heard = {};
 }
 
 std::string Announcer::status() const {

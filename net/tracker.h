@@ -1,95 +1,39 @@
-// Announcing to HTTP trackers: one loop a tracker, all tiers in parallel at the start (BEP 12 order
-// matters only later).
+// Announcing one torrent to its trackers, over HTTP and UDP. At the start all of them are asked at
+// once, because somebody waits for the first byte; from then on BEP 12 holds: whoever answers moves
+// to the front of its tier, and only one a tier keeps announcing, until it fails. Where a host has
+// addresses of both families, both hear of us (BEP 7, BEP 15).
 //
 // Threads: engine thread only. Memory: replies are capped (kMaxHttpBody, kMaxPeersPerReply), and so
 // is the number of trackers (kMaxTrackers). Errors: a failing tracker is logged once per change of
 // state and retried with back-off; it never fails the torrent. Lifetime: co_await stop() before
-// destruction.
+// destruction, and before that of the Clock and the UdpPort.
 #pragma once
-#include <chrono>
+#include <boost/asio/ip/address.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "net/announce.h"
 #include "net/clock.h"
-#include "net/error.h"
+#include "net/connect_policy.h"
 #include "net/http.h"
-#include "net/peer_list.h"
-#include "net/peer_wire.h"
+#include "net/local_interface.h"
 #include "net/stream.h"
-#include "storage/hash.h"
+#include "net/udp_port.h"
 
 namespace swarmfs::net {
 
-// Peers taken from one reply: what we ask for. A tracker that sends more does not get to fill the
-// address book.
-inline constexpr std::size_t kMaxPeersPerReply = 200;
-// Trackers announced to. Lists in the wild reach about 200, most of them UDP or dead; each is a
-// connection at start.
+// Trackers announced to. Lists in the wild reach about 200, most of them dead; each is a connection
+// or a datagram at start.
 inline constexpr std::size_t kMaxTrackers = 100;
-// A tracker's id is echoed in each announce; real ones are shorter than 40 bytes.
-inline constexpr std::size_t kMaxTrackerId = 1024;
-inline constexpr std::size_t kMaxTrackerText = 200;  // of a message shown to the user, in bytes
-
-// How often we announce whatever the tracker says: often enough to notice that it is back, seldom
-// enough not to be banned. The default is what trackers mostly say.
-inline constexpr std::chrono::seconds kMinInterval{60};
-inline constexpr std::chrono::seconds kMaxInterval{24 * 3600};
-inline constexpr std::chrono::seconds kDefaultInterval{1800};
-// After failures: doubled each time. A first tracker that was not up yet (a machine that just
-// booted, a network that comes later) is all there is, so it is asked sooner.
-inline constexpr Duration kFirstAnnounceBackOff = std::chrono::seconds(15);
-inline constexpr Duration kEagerAnnounceBackOff = std::chrono::seconds(5);
-inline constexpr Duration kMaxAnnounceBackOff = std::chrono::minutes(30);
 // What "stopped" may cost at the end: the whole shutdown takes less than a second. A tracker that
 // misses it forgets us after an interval anyway.
 inline constexpr Duration kStopDeadline = std::chrono::milliseconds(800);
 
-enum class AnnounceEvent { none, started, stopped };
-
-struct AnnounceRequest {
-  storage::InfoHash info_hash;
-  PeerId peer_id;
-  std::uint16_t port = 0;        // what we listen on
-  std::uint64_t downloaded = 0;  // bytes since started
-  std::uint64_t left = 0;        // bytes
-  std::uint32_t key = 0;
-  std::uint32_t num_want = kMaxPeersPerReply;
-  AnnounceEvent event = AnnounceEvent::none;
-  std::string tracker_id;
-};
-
-struct AnnounceReply {
-  std::vector<Endpoint> peers;
-  std::chrono::seconds interval = kDefaultInterval;  // clamped to [kMinInterval, kMaxInterval]
-  std::string tracker_id;
-  std::string warning;         // escaped for a terminal
-  std::string failure_reason;  // escaped; not empty: nothing else is meant but the two below
-  std::optional<std::chrono::seconds> retry_in;  // after a failure, where the tracker says (BEP 31)
-  bool retry_never = false;                      // the same
-};
-
-// The URL of an announce (BEP 3, 7, 23): base plus query, every byte outside the unreserved set
-// percent-encoded.
-[[nodiscard]] std::string announce_url(std::string_view base, const AnnounceRequest& request);
-// A tracker's body (bencoded). Compact and dictionary peers, peers6; garbage entries are skipped.
-[[nodiscard]] Result<AnnounceReply> parse_announce_reply(std::span<const std::byte> body);
-
-// The larger of what the tracker sent as `interval` and `min interval`, clamped.
-[[nodiscard]] std::chrono::seconds announce_interval(std::optional<std::int64_t> interval,
-                                                     std::optional<std::int64_t> min_interval);
-// The pause after `failures` (at least 1) failures in a row. eager: no tracker has answered yet.
-// `fraction`, in [0, 1), spreads it by 20 % both ways, so that a tracker that comes back is not
-// met by everybody at once.
-[[nodiscard]] Duration announce_back_off(std::uint32_t failures, bool eager, double fraction);
-
-// Announces one torrent everywhere.
 class Announcer {
  public:
   using Fetch = std::function<Task<Result<HttpReply>>(HttpRequest)>;
@@ -103,6 +47,12 @@ class Announcer {
     std::function<void(std::span<const Endpoint>, PeerSource)> found;   // new peers
     std::function<void(const std::string&)> log;                        // one line
     Fetch fetch = {};                                                   // empty: http_get
+    UdpPort* udp = nullptr;                                             // null: no UDP trackers
+    std::uint64_t seed = 0;                                             // of UDP transaction ids
+    std::size_t user_tiers = 0;     // how many tiers, the first ones, the user typed
+    LocalInterface interface = {};  // HTTP leaves by it; `udp` is bound already
+    // What a tracker says our address is (BEP 24), when that is a global one. A claim, no fact.
+    std::function<void(asio::ip::address)> external_address = {};
   };
   explicit Announcer(Parts parts);
   ~Announcer();

@@ -38,15 +38,15 @@ class HonestPeer:
 
     unchokes = True
 
-    def __init__(self, case, torrent, have=None, fast=True):
+    def __init__(self, case, torrent, have=None, fast=True, host=HOST):
         self.torrent, self.fast = torrent, fast
         self.have = set(range(torrent.pieces) if have is None else have)
         self.connections, self.served = 0, 0  # so far: handshakes, bytes of blocks
         self.requests = []  # (index, begin, length), in the order they came
         self._open = set()
-        self._server = socket.create_server((HOST, 0))
+        self._server = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port = self._server.getsockname()[1]
-        self.address = f"{HOST}:{self.port}"
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
         case.addCleanup(self.close)
 

@@ -3,6 +3,7 @@ import gzip
 import http.server
 import os
 import socket
+import struct
 import threading
 import urllib.parse
 import urllib.request
@@ -27,12 +28,16 @@ class Opentracker(Seed):
         )
         super().__init__(case, process, port)
         self.url = f"http://{self.address}/announce"
+        self.udp_url = f"udp://{self.address}/announce"
 
-    def seeds_of(self, info_hash):
-        """How many complete peers it knows, from its scrape page."""
+    def count(self, info_hash, which):
+        """How many peers it knows that are "complete" or "incomplete", from its scrape page."""
         with urllib.request.urlopen(f"http://{self.address}/scrape?info_hash={urllib.parse.quote(info_hash)}", timeout=5) as reply:
             files = libtorrent.bdecode(reply.read())[b"files"]
-        return files.get(info_hash, {}).get(b"complete", 0)
+        return files.get(info_hash, {}).get(which.encode(), 0)
+
+    def seeds_of(self, info_hash):
+        return self.count(info_hash, "complete")
 
     def wait_for_seed(self, info_hash):
         until(lambda: self.seeds_of(info_hash) > 0, "the seed to have announced itself", 30)
@@ -90,3 +95,57 @@ class ScriptedTracker:
 
     def events(self):
         return [query.get("event", "") for query in self.announces]
+
+
+class ScriptedUdpTracker:
+    """A UDP tracker (BEP 15, 41) that gives out `peers`, (host, port) pairs of the family of `host`. A silent one only listens."""
+
+    CONNECT, ANNOUNCE, MAGIC, CONNECTION_ID = 0, 1, 0x41727101980, 0x1122334455667788
+
+    def __init__(self, case, peers=(), host=HOST, silent=False):
+        self.peers, self.silent = list(peers), silent
+        self.announces, self.heard = [], 0  # announces as dictionaries; datagrams of any kind
+        self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(self.family, socket.SOCK_DGRAM)
+        self.socket.bind((host, 0))
+        self.port = self.socket.getsockname()[1]
+        self.name = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        self.url = f"udp://{self.name}/announce"
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+        case.addCleanup(self.close)
+
+    def close(self):
+        """Wakes its thread with an empty datagram, which nobody else sends."""
+        if self.thread.is_alive():
+            with socket.socket(self.family, socket.SOCK_DGRAM) as waker:
+                waker.sendto(b"", self.socket.getsockname())
+            self.thread.join(5)
+        self.socket.close()
+
+    def _serve(self):
+        while True:
+            request, sender = self.socket.recvfrom(4096)
+            if not request:
+                return
+            self.heard += 1
+            reply = None if self.silent else self.reply(request)
+            if reply:
+                self.socket.sendto(reply, sender)
+
+    def reply(self, request):
+        first, action, transaction = struct.unpack_from(">QII", request)
+        if action == self.CONNECT and first == self.MAGIC and len(request) == 16:
+            return struct.pack(">IIQ", self.CONNECT, transaction, self.CONNECTION_ID)
+        if action != self.ANNOUNCE or first != self.CONNECTION_ID:
+            return None
+        info_hash, peer_id, _, left, _, event, _, key, wanted, port = struct.unpack_from(">20s20sQQQIIIiH", request, 16)
+        self.announces.append(
+            {"info_hash": info_hash, "peer_id": peer_id, "left": left, "event": event, "key": key, "wanted": wanted, "port": port, "options": request[98:]}
+        )
+        peers = b"".join(socket.inet_pton(self.family, host) + struct.pack(">H", peer_port) for host, peer_port in self.peers)
+        return struct.pack(">IIIII", self.ANNOUNCE, transaction, 1800, 0, len(self.peers)) + peers
+
+    def events(self):
+        names = {0: "", 1: "completed", 2: "started", 3: "stopped"}
+        return [names[announce["event"]] for announce in self.announces]

@@ -107,5 +107,27 @@ TEST(ConnectPolicyTest, NeverFollowsARedirectToAMoreLocalAddress) {
   EXPECT_TRUE(may("127.0.0.1", Scope::global, true));
 }
 
+TEST(ConnectPolicyTest, AsksUdpTrackersAsItFetchesAndPrivateOnesThatHaveNoPath) {
+  const auto may = [](const char* address, const char* path, bool allow_local = false,
+                      UrlSource source = UrlSource::tracker_list) {
+    return may_ask_udp_tracker(at(address), source, path, allow_local);
+  };
+  for (const char* local : {"127.0.0.1", "::1", "169.254.169.254", "fe80::1"}) {
+    EXPECT_TRUE(may(local, "/announce")) << local;
+    EXPECT_TRUE(may(local, "/", true)) << local;
+    EXPECT_TRUE(may(local, "/", false, UrlSource::user)) << local;
+    EXPECT_FALSE(may(local, "/")) << local;
+    EXPECT_FALSE(may(local, "/x")) << local;
+  }
+  for (const char* near : {"192.168.1.1", "10.0.0.1", "fd00::1"}) {
+    EXPECT_TRUE(may(near, "/")) << near;
+    EXPECT_TRUE(may(near, "/key/announce")) << near;
+    EXPECT_FALSE(may(near, "/x")) << near;
+  }
+  EXPECT_TRUE(may("8.8.8.8", "/x"));
+  EXPECT_FALSE(may("255.255.255.255", "/announce", true));
+  EXPECT_FALSE(may_ask_udp_tracker(at("192.168.1.1", 0), UrlSource::user, "/", true));
+}
+
 }  // namespace
 }  // namespace swarmfs::net

@@ -2,19 +2,20 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <rapidcheck/gtest.h>
 
 #include <boost/url.hpp>
 #include <map>
+#include <set>
 
 #include "storage/bencode.h"
 #include "tests/unit/net/loopback_server.h"
+#include "tests/unit/net/scripted_datagram.h"
+#include "tests/unit/net/udp_tracker_packets.h"
 
 namespace swarmfs::net {
 namespace {
 
 using namespace std::chrono_literals;
-using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -25,86 +26,12 @@ Endpoint at(const char* address, std::uint16_t port) {
   return {asio::ip::make_address(address), port};
 }
 
-// ---- announce_url
-
-storage::Sha1Digest digest_of(std::uint8_t first_byte) {
-  storage::Sha1Digest digest;
-  for (std::size_t i = 0; i < digest.bytes.size(); ++i) {
-    digest.bytes[i] = static_cast<std::byte>(first_byte + i);
-  }
-  return digest;
-}
-
 std::string parameter(const std::string& url, const char* key) {  // decoded
   const auto parsed = boost::urls::parse_uri(url);
   EXPECT_TRUE(parsed) << url;
   const auto params = parsed->params();
   const auto found = params.find(key);
   return found == params.end() ? "(none)" : std::string((*found).value);
-}
-
-std::string characters(const storage::Sha1Digest& digest) {
-  return {reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size()};
-}
-
-TEST(AnnounceUrlTest, CarriesEachOfThe256ByteValues) {
-  for (unsigned value = 0; value < 256; ++value) {
-    AnnounceRequest request;
-    request.info_hash = digest_of(static_cast<std::uint8_t>(value));
-    request.peer_id = digest_of(static_cast<std::uint8_t>(value + 20));
-    request.tracker_id = std::string(1, static_cast<char>(value));
-    const std::string url = announce_url("http://t/announce", request);
-    EXPECT_EQ(parameter(url, "info_hash"), characters(request.info_hash)) << value;
-    EXPECT_EQ(parameter(url, "peer_id"), characters(request.peer_id)) << value;
-    EXPECT_EQ(parameter(url, "trackerid"), request.tracker_id) << value;
-    EXPECT_TRUE(parse_http_url(url)) << url;
-  }
-}
-
-TEST(AnnounceUrlTest, SaysWhatATrackerWantsToKnow) {
-  AnnounceRequest request;
-  request.port = 6881;
-  request.downloaded = 5;
-  request.left = 18'446'744'073'709'551'615U;
-  request.key = 0xbeef;
-  const std::string url = announce_url("https://t/announce", request);
-  EXPECT_TRUE(url.starts_with("https://t/announce?info_hash=")) << url;
-  EXPECT_EQ(parameter(url, "port"), "6881");
-  EXPECT_EQ(parameter(url, "uploaded"), "0");
-  EXPECT_EQ(parameter(url, "downloaded"), "5");
-  EXPECT_EQ(parameter(url, "left"), "18446744073709551615");
-  EXPECT_EQ(parameter(url, "compact"), "1");
-  EXPECT_EQ(parameter(url, "numwant"), "200");
-  EXPECT_EQ(parameter(url, "key"), "0000BEEF");
-  EXPECT_EQ(parameter(url, "event"), "(none)");
-  EXPECT_EQ(parameter(url, "trackerid"), "(none)");
-  request.event = AnnounceEvent::started;
-  EXPECT_EQ(parameter(announce_url("http://t/", request), "event"), "started");
-  request.event = AnnounceEvent::stopped;
-  EXPECT_EQ(parameter(announce_url("http://t/", request), "event"), "stopped");
-}
-
-TEST(AnnounceUrlTest, KeepsTheQueryOfTheBaseAndDropsItsFragment) {
-  const AnnounceRequest request;
-  const auto starts = [&request](const char* base, const char* expected) {
-    const std::string url = announce_url(base, request);
-    EXPECT_TRUE(url.starts_with(expected)) << url;
-    EXPECT_EQ(url.find('#'), std::string::npos) << url;
-  };
-  starts("http://t/a.php?passkey=x", "http://t/a.php?passkey=x&info_hash=%00");
-  starts("http://t/a.php?", "http://t/a.php?info_hash=%00");
-  starts("http://t/a.php?x&", "http://t/a.php?x&info_hash=%00");
-  starts("http://t/a#b", "http://t/a?info_hash=%00");
-  starts("http://t", "http://t?info_hash=%00");
-}
-
-// ---- parse_announce_reply
-
-Result<AnnounceReply> parse(std::string_view body) {
-  return parse_announce_reply(std::as_bytes(std::span(body)));
-}
-Result<AnnounceReply> parse(const bencode::Dictionary& body) {
-  return parse(body.encode());
 }
 
 std::string compact(const std::vector<Endpoint>& peers) {
@@ -121,224 +48,6 @@ std::string compact(const std::vector<Endpoint>& peers) {
   return records;
 }
 
-TEST(AnnounceReplyTest, ReadsCompactPeersOfBothFamilies) {
-  const auto reply = parse(bencode::Dictionary()
-                               .add("interval", 1234)
-                               .add("peers", compact({at("1.2.3.4", 6881), at("5.6.7.8", 65535)}))
-                               .add("peers6", compact({at("2001:db8::1", 1)}))
-                               .add("tracker id", "abc")
-                               .add("external ip", "12345")
-                               .add("warning message", "soon closed"));
-  ASSERT_TRUE(reply);
-  EXPECT_THAT(reply->peers,
-              ElementsAre(at("1.2.3.4", 6881), at("5.6.7.8", 65535), at("2001:db8::1", 1)));
-  EXPECT_EQ(reply->interval, 1234s);
-  EXPECT_EQ(reply->tracker_id, "abc");
-  EXPECT_EQ(reply->warning, "soon closed");
-  EXPECT_EQ(reply->failure_reason, "");
-}
-
-TEST(AnnounceReplyTest, TakesWholeRecordsAndNoPortZero) {
-  const std::string two = compact({at("1.2.3.4", 6881), at("5.6.7.8", 2)});
-  for (std::size_t size = 0; size <= two.size(); ++size) {
-    const auto reply = parse(bencode::Dictionary().add("peers", two.substr(0, size)));
-    EXPECT_EQ(reply.value().peers.size(), size / 6) << size;
-  }
-  const std::string six = compact({at("2001:db8::1", 7), at("2001:db8::2", 8)});
-  for (std::size_t size = 0; size <= six.size(); ++size) {
-    const auto reply = parse(bencode::Dictionary().add("peers6", six.substr(0, size)));
-    EXPECT_EQ(reply.value().peers.size(), size / 18) << size;
-  }
-  const std::string zero = compact({at("1.2.3.4", 0), at("5.6.7.8", 2)});
-  EXPECT_THAT(parse(bencode::Dictionary().add("peers", zero)).value().peers,
-              ElementsAre(at("5.6.7.8", 2)));
-}
-
-TEST(AnnounceReplyTest, WritesMappedAddressesAsIPv4) {
-  const auto reply = parse(bencode::Dictionary().add("peers6", compact({at("::ffff:1.2.3.4", 5)})));
-  EXPECT_THAT(reply.value().peers, ElementsAre(at("1.2.3.4", 5)));
-}
-
-TEST(AnnounceReplyTest, SkipsDictionaryPeersThatMakeNoSense) {
-  const auto peer = [](std::string_view ip, std::int64_t port) {
-    return bencode::Dictionary().add("ip", ip).add("port", port).encode();
-  };
-  bencode::List peers;
-  peers.add_encoded(peer("1.2.3.4", 6881))
-      .add_encoded(peer("2001:db8::1", 6882))
-      .add_encoded(peer("1.1.1.1", -1))
-      .add_encoded(peer("1.1.1.1", 0))
-      .add_encoded(peer("1.1.1.1", 65536))
-      .add_encoded(peer("1.1.1.1", 4294967376))  // 80 when cut to 16 bits
-      .add_encoded(bencode::Dictionary().add("ip", "1.1.1.1").add("port", "80").encode())
-      .add_encoded(bencode::Dictionary().add("ip", "1.1.1.1").encode())
-      .add_encoded(bencode::Dictionary().add("ip", 1).add("port", 80).encode())
-      .add_encoded(peer("peer.example", 80))
-      .add_encoded(peer("1.1.1", 80))
-      .add_encoded(peer("0x7f000001", 80))
-      .add_encoded(peer("fe80::1%lo", 80))
-      .add_encoded(peer("", 80))
-      .add(7)
-      .add("1.1.1.1:80")
-      .add(bencode::List())
-      .add_encoded(peer("5.6.7.8", 1));
-  const auto reply = parse(bencode::Dictionary().add("peers", peers));
-  ASSERT_TRUE(reply);
-  EXPECT_THAT(reply->peers,
-              ElementsAre(at("1.2.3.4", 6881), at("2001:db8::1", 6882), at("5.6.7.8", 1)));
-}
-
-TEST(AnnounceReplyTest, TakesNoPeersFromFieldsOfTheWrongType) {
-  EXPECT_THAT(parse(bencode::Dictionary().add("peers", 5)).value().peers, IsEmpty());
-  EXPECT_THAT(parse(bencode::Dictionary().add("peers", bencode::Dictionary())).value().peers,
-              IsEmpty());
-  EXPECT_THAT(parse(bencode::Dictionary().add("peers6", bencode::List())).value().peers, IsEmpty());
-  EXPECT_THAT(parse("de").value().peers, IsEmpty());
-}
-
-TEST(AnnounceReplyTest, KeepsTwoHundredOfAMillionPeers) {
-  std::string many;
-  for (int i = 0; i < 170'000; ++i) many += compact({at("1.2.3.4", 6881)});
-  EXPECT_EQ(parse(bencode::Dictionary().add("peers", many)).value().peers.size(), 200u);
-  bencode::List list;
-  const auto peer = bencode::Dictionary().add("ip", "1.2.3.4").add("port", 1).encode();
-  for (int i = 0; i < 26'000; ++i) list.add_encoded(peer);
-  EXPECT_EQ(parse(bencode::Dictionary().add("peers", list)).value().peers.size(), 200u);
-}
-
-TEST(AnnounceReplyTest, ClampsTheInterval) {
-  const std::vector<std::pair<const char*, seconds>> table = {
-      {"d8:intervali900ee", 900s},
-      {"d8:intervali0ee", 60s},
-      {"d8:intervali-1ee", 60s},
-      {"d8:intervali-9223372036854775808ee", 60s},
-      {"de", 1800s},
-      {"d8:intervali9223372036854775807ee", 86'400s},
-      {"d8:intervali9223372036854775808ee", 1800s},  // no number of ours: as if missing
-      {"d8:interval3:900e", 1800s},
-      {"d8:intervali900e12:min intervali1000ee", 1000s},
-      {"d8:intervali900e12:min intervali100ee", 900s},
-      {"d8:intervali900e12:min intervali9223372036854775807ee", 86'400s},
-      {"d8:intervali5e12:min intervali-5ee", 60s},
-  };
-  for (const auto& [body, expected] : table) {
-    const auto reply = parse(body);
-    if (!reply) {  // a number past 64 bits may also make the whole reply malformed
-      EXPECT_STREQ(body, "d8:intervali9223372036854775808ee");
-      continue;
-    }
-    EXPECT_EQ(reply->interval, expected) << body;
-  }
-}
-
-TEST(AnnounceReplyTest, TakesNoPeersBesideAFailureAndHonoursItsRetry) {
-  const auto failure = [](auto key, auto value) {
-    return parse(bencode::Dictionary()
-                     .add("failure reason", "unregistered torrent")
-                     .add("peers", compact({at("1.2.3.4", 6881)}))
-                     .add(key, value))
-        .value();
-  };
-  const AnnounceReply plain = failure("x", 1);
-  EXPECT_EQ(plain.failure_reason, "unregistered torrent");
-  EXPECT_THAT(plain.peers, IsEmpty());
-  EXPECT_EQ(plain.retry_in, std::nullopt);
-  EXPECT_FALSE(plain.retry_never);
-  EXPECT_EQ(failure("retry in", 7).retry_in, 420s);
-  EXPECT_EQ(failure("retry in", 0).retry_in, 60s);
-  EXPECT_EQ(failure("retry in", -1).retry_in, 60s);
-  EXPECT_EQ(failure("retry in", INT64_MAX).retry_in, 86'400s);
-  EXPECT_TRUE(failure("retry in", "never").retry_never);
-  EXPECT_FALSE(failure("retry in", "later").retry_never);
-  EXPECT_EQ(failure("interval", 900).retry_in, 900s);
-}
-
-TEST(AnnounceReplyTest, ShowsATrackersWordsSoThatTheyCannotSteerATerminal) {
-  const auto shown = [](std::string_view reason) {
-    return parse(bencode::Dictionary().add("failure reason", reason)).value().failure_reason;
-  };
-  EXPECT_EQ(shown("\x1b[2Jowned\r\n"), "\\x1b[2Jowned\\x0d\\x0a");
-  EXPECT_EQ(shown("Pas enregistr\xc3\xa9 \xe4\xb8\xad\xf0\x9f\x98\x80"),
-            "Pas enregistr\xc3\xa9 \xe4\xb8\xad\xf0\x9f\x98\x80");
-  EXPECT_EQ(shown("\xc2\x9b"
-                  "1m"),
-            "\\xc2\\x9b1m");  // C1 CSI
-  EXPECT_EQ(shown("\xe2\x80\xae"
-                  "x"),
-            "\\xe2\\x80\\xaex");                                          // right-to-left override
-  EXPECT_EQ(shown("\xc0\xaf\xed\xa0\x80"), "\\xc0\\xaf\\xed\\xa0\\x80");  // overlong, surrogate
-  EXPECT_EQ(shown("\xe4\xb8"), "\\xe4\\xb8");                             // cut short
-  EXPECT_EQ(shown(std::string_view("a\0b", 3)), "a\\x00b");
-  EXPECT_EQ(shown(std::string(1000, 'x')).size(), 200u);
-  EXPECT_LE(shown(std::string(1000, '\n')).size(), 200u);
-  EXPECT_NE(shown(""), "") << "still a failure";
-}
-
-TEST(AnnounceReplyTest, ForgetsATrackerIdThatIsTooLong) {
-  EXPECT_EQ(parse(bencode::Dictionary().add("tracker id", std::string(1024, 'x')))
-                .value()
-                .tracker_id.size(),
-            1024u);
-  EXPECT_EQ(
-      parse(bencode::Dictionary().add("tracker id", std::string(1025, 'x'))).value().tracker_id,
-      "");
-}
-
-TEST(AnnounceReplyTest, RefusesWhatIsNoDictionary) {
-  const std::vector<std::string> table = {
-      "",
-      "<html><body>It works!</body></html>",
-      "i1e",
-      "le",
-      "5:peers",
-      "d",
-      "d8:interval",
-      "d8:intervali60e",
-      std::string(100'000, 'l'),
-      std::string(100'000, 'd'),
-      "d5:peers99999999:e",
-  };
-  for (const std::string& body : table) {
-    EXPECT_EQ(parse(body).error(), NetErrc::malformed_reply) << body.substr(0, 40);
-  }
-}
-
-RC_GTEST_PROP(AnnounceReplyProperty, ReadsAnyBytesWithinItsBounds, (std::string garbage)) {
-  const std::string start = *rc::gen::element<std::string>("", "d", "d5:peers", "d5:peers6:abcdef",
-                                                           "d8:interval", "d14:failure reason");
-  const auto reply = parse(start + garbage);
-  if (!reply) return;
-  RC_ASSERT(reply->peers.size() <= kMaxPeersPerReply);
-  RC_ASSERT(reply->interval >= kMinInterval && reply->interval <= kMaxInterval);
-  for (const Endpoint& peer : reply->peers) RC_ASSERT(peer.port() != 0);
-}
-
-// ---- Timing rules
-
-TEST(AnnounceBackOffTest, DoublesFromFifteenSecondsToHalfAnHour) {
-  EXPECT_EQ(announce_back_off(1, false, 0.5), 15s);
-  EXPECT_EQ(announce_back_off(2, false, 0.5), 30s);
-  EXPECT_EQ(announce_back_off(7, false, 0.5), 960s);
-  EXPECT_EQ(announce_back_off(8, false, 0.5), 30min);
-  EXPECT_EQ(announce_back_off(4'000'000'000, false, 0.5), 30min);
-  EXPECT_EQ(announce_back_off(1, true, 0.5), 5s);
-  EXPECT_EQ(announce_back_off(2, true, 0.5), 10s);
-  EXPECT_EQ(announce_back_off(4'000'000'000, true, 0.5), 30min);
-}
-
-RC_GTEST_PROP(AnnounceBackOffProperty, StaysWithinTwentyPercentAndTheLimit, ()) {
-  const auto failures = *rc::gen::inRange<std::uint32_t>(1, 100);
-  const bool eager = *rc::gen::arbitrary<bool>();
-  const double fraction = *rc::gen::inRange(0, 1000) / 1000.0;
-  const Duration middle = announce_back_off(failures, eager, 0.5);
-  const Duration pause = announce_back_off(failures, eager, fraction);
-  RC_ASSERT(pause >= middle * 79 / 100 && pause <= middle * 121 / 100);
-  RC_ASSERT(pause <= kMaxAnnounceBackOff);
-  RC_ASSERT(pause >= announce_back_off(failures, eager, 0.0));
-}
-
-// ---- Announcer
-
 // Trackers that answer from a script, in virtual time.
 class AnnouncerTest : public testing::Test {
  protected:
@@ -348,6 +57,7 @@ class AnnouncerTest : public testing::Test {
     // A test's own script may refer to its variables, which are gone by now.
     script = [](const HttpRequest&) { return Result<HttpReply>(NetErrc::timed_out); };
     if (announcer) stop();
+    if (udp_port) run_task(context, udp_port->stop());
   }
   static Task<Result<HttpReply>> answer(Result<HttpReply> reply) { co_return reply; }
   static Task<Result<HttpReply>> never(Clock& clock, Duration deadline) {
@@ -358,6 +68,11 @@ class AnnouncerTest : public testing::Test {
     script = std::move(on_request);
     Announcer::Parts parts = this->parts(std::move(tiers));
     parts.fetch = [this](HttpRequest request) {
+      // Hosts have addresses of one family, unless a test says otherwise.
+      const bool stopping = request.deadline == kStopDeadline;
+      if (request.family != Family::any && !stopping && !both_families) {
+        return answer(error_code(asio::error::host_not_found));
+      }
       asked.push_back(request);
       times.push_back(clock.now());
       if (silent) return never(clock, request.deadline);
@@ -368,17 +83,51 @@ class AnnouncerTest : public testing::Test {
     settle();
   }
   Announcer::Parts parts(std::vector<std::vector<std::string>> tiers) {
-    return {context.get_executor(),
-            clock,
-            std::move(tiers),
-            allow_local,
-            AnnounceRequest{},
-            [] { return std::pair<std::uint64_t, std::uint64_t>(11, 22); },
+    return {
+        .executor = context.get_executor(),
+        .clock = clock,
+        .tiers = std::move(tiers),
+        .allow_local = allow_local,
+        .identity = {},
+        .progress = [] { return std::pair<std::uint64_t, std::uint64_t>(11, 22); },
+        .found =
             [this](std::span<const Endpoint> peers, PeerSource source) {
               for (const Endpoint& peer : peers) found.emplace_back(peer, source);
             },
-            [this](const std::string& line) { log.push_back(line); },
-            {}};
+        .log = [this](const std::string& line) { log.push_back(line); },
+        .udp = udp_port.get(),
+        .seed = 1,
+        .user_tiers = user_tiers,
+        .external_address =
+            [this](const asio::ip::address& ours) { our_addresses.push_back(ours.to_string()); }};
+  }
+  // From here on there is a UDP port, of IPv4 only.
+  void open_udp() {
+    std::vector<std::unique_ptr<Datagram>> sockets;
+    sockets.push_back(std::make_unique<ScriptedDatagram>(far, udp_at("0.0.0.0", 6881)));
+    udp_port = std::make_unique<UdpPort>(context.get_executor(), std::move(sockets));
+    udp_port->start();
+  }
+  // What was sent last is answered as a tracker does.
+  void answer_udp(const std::string& peers = {}) {
+    const FarNet::Sent request = far->sent.back();
+    const std::uint32_t transaction = packets::transaction_of(request.payload);
+    far->arrive(packets::is_connect(request.payload) ? packets::connected(transaction, 5)
+                                                     : packets::announced(transaction, 900, peers),
+                request.to);
+    settle();
+  }
+  // Hosts asked over HTTP since the last call.
+  std::vector<std::string> hosts() {
+    std::vector<std::string> names;
+    for (; looked_at < asked.size(); ++looked_at) {
+      names.push_back(parse_http_url(asked[looked_at].url).value().host);
+    }
+    return names;
+  }
+  void pass(Duration time) {
+    clock.advance(time);
+    settle();
   }
   void settle() {
     context.restart();
@@ -393,7 +142,16 @@ class AnnouncerTest : public testing::Test {
   }
   void stop() {
     silent = false;
+    if (udp_port) return stop_in_time();
     run_task(context, announcer->stop());
+    announcer.reset();
+  }
+  void stop_in_time() {  // nobody answers over UDP any more
+    bool stopped = false;
+    asio::co_spawn(context, announcer->stop(), [&stopped](std::exception_ptr) { stopped = true; });
+    settle();
+    while (!stopped && clock.advance_to_next()) settle();
+    ASSERT_TRUE(stopped);
     announcer.reset();
   }
   static Result<HttpReply> reply(const bencode::Dictionary& body, const char* remote = "8.8.8.8",
@@ -411,11 +169,17 @@ class AnnouncerTest : public testing::Test {
   ManualClock clock;
   bool allow_local = false;
   bool silent = false;
+  bool both_families = false;
+  std::size_t user_tiers = 0;
+  std::size_t looked_at = 0;
   Script script;
   std::vector<HttpRequest> asked;
   std::vector<TimePoint> times;
   std::vector<std::pair<Endpoint, PeerSource>> found;
   std::vector<std::string> log;
+  std::vector<std::string> our_addresses;
+  std::shared_ptr<FarNet> far = std::make_shared<FarNet>(context.get_executor());
+  std::unique_ptr<UdpPort> udp_port;
   std::unique_ptr<Announcer> announcer;
 };
 
@@ -537,26 +301,29 @@ TEST_F(AnnouncerTest, CountsPagesAndErrorStatusesAsFailures) {
   }
 }
 
-TEST_F(AnnouncerTest, SaysOnceThatUdpTrackersAreSkippedAndWhatItCannotRead) {
+TEST_F(AnnouncerTest, SaysOnceWhatItSkips) {
   announce(
       {{"udp://a:80/announce", "udp://b:80/announce"}, {"http://c/announce"}, {"http://d:0/x"}},
       [](const HttpRequest&) { return reply(one_peer()); });
   EXPECT_EQ(asked.size(), 1u);
-  EXPECT_THAT(log, ElementsAre("tracker http://d:0: bad URL",
-                               "UDP trackers are not supported yet: 2 skipped",
+  EXPECT_THAT(log, ElementsAre("tracker http://d:0: bad URL", "no UDP port: 2 UDP trackers skipped",
                                "tracker http://c: 1 peers"));
   stop();
   announce({{"udp://a:80/announce"}}, {});
-  EXPECT_EQ(announcer->status(), "UDP trackers are not supported yet: 1 skipped");
+  EXPECT_EQ(announcer->status(), "no UDP port: 1 UDP trackers skipped");
   stop();
   announce({}, {});
   EXPECT_EQ(announcer->status(), "no trackers");
 }
 
 TEST_F(AnnouncerTest, NeverShowsAPasskey) {
-  announce({{"http://user:secret@a/secret/announce?k=secret"}, {"bad://u:secret@h/secret"}},
+  open_udp();
+  announce({{"http://user:secret@a/secret/announce?k=secret"},
+            {"bad://u:secret@h/secret"},
+            {"udp://u:secret@127.0.0.1:1/secret"},
+            {"udp://h:1?secret", "udp://u:secret@h:0?secret"}},
            [](const HttpRequest&) -> Result<HttpReply> { return NetErrc::timed_out; });
-  ASSERT_EQ(log.size(), 2u);
+  ASSERT_GE(log.size(), 4u);
   for (const std::string& line : log) EXPECT_THAT(line, Not(HasSubstr("secret")));
 }
 
@@ -596,6 +363,235 @@ TEST_F(AnnouncerTest, StopsWithinASecondWhenNobodyListens) {
   while (!stopped && clock.advance_to_next()) settle();
   EXPECT_TRUE(stopped);
   EXPECT_EQ(clock.now() - from, kStopDeadline);
+}
+
+// ---- Tiers (BEP 12)
+
+Result<HttpReply> dead() {
+  return NetErrc::timed_out;
+}
+
+TEST_F(AnnouncerTest, OnlyTheFirstToAnswerKeepsAnnouncing) {
+  announce({{"http://a/announce", "http://b/announce"}, {"http://c/announce"}},
+           [](const HttpRequest&) { return reply(one_peer()); });
+  EXPECT_THAT(hosts(), ElementsAre("a", "b", "c"));
+  for (int i = 0; i < 3; ++i) {
+    pass(900s);
+    EXPECT_THAT(hosts(), ElementsAre("a", "c")) << "one a tier";
+  }
+  EXPECT_EQ(announcer->status(), "3 of 3 trackers answered, 3 peers");
+}
+
+TEST_F(AnnouncerTest, ADeadTrackerOfATierThatAnsweredIsLeftAlone) {
+  announce({{"http://dead/announce", "http://good/announce"}}, [](const HttpRequest& request) {
+    return request.url.starts_with("http://good/") ? reply(one_peer()) : dead();
+  });
+  EXPECT_THAT(hosts(), ElementsAre("dead", "good"));
+  pass(899s);
+  EXPECT_THAT(hosts(), IsEmpty());
+  pass(1s);
+  EXPECT_THAT(hosts(), ElementsAre("good"));
+}
+
+TEST_F(AnnouncerTest, WhenTheOneFailsTheOthersOfItsTierAreTriedInTurn) {
+  std::set<std::string> up = {"a", "c"};
+  const auto script_of_up = [&up](const HttpRequest& request) {
+    return up.contains(parse_http_url(request.url).value().host) ? reply(one_peer()) : dead();
+  };
+  announce({{"http://a/announce", "http://b/announce", "http://c/announce"}}, script_of_up);
+  EXPECT_THAT(hosts(), ElementsAre("a", "b", "c"));
+  up = {"b", "c"};
+  pass(900s);
+  EXPECT_THAT(hosts(), ElementsAre("a", "c")) << "c, which answered, stands before b";
+  pass(880s);
+  EXPECT_THAT(hosts(), IsEmpty()) << "a has to wait for c to fail";
+  pass(20s);
+  EXPECT_THAT(hosts(), ElementsAre("c"));
+  up = {"b"};
+  pass(900s);
+  EXPECT_THAT(hosts(), ElementsAre("c", "a", "b"));
+  up = {};
+  pass(900s);
+  EXPECT_THAT(hosts(), ElementsAre("b", testing::_, testing::_));
+  pass(20s);  // a back-off of 15 s, more or less: all of them, until one answers
+  EXPECT_THAT(hosts(), testing::Not(IsEmpty()));
+  up = {"a"};
+  pass(1h);
+  (void)hosts();
+  pass(900s);
+  EXPECT_THAT(hosts(), ElementsAre("a"));
+}
+
+TEST_F(AnnouncerTest, AnotherTakesTheLeadFromATrackerThatSaysNever) {
+  bool gone = false;
+  announce({{"http://a/announce", "http://b/announce"}}, [&gone](const HttpRequest& request) {
+    if (!gone || request.url.starts_with("http://b/")) return reply(one_peer());
+    return reply(bencode::Dictionary().add("failure reason", "x").add("retry in", "never"));
+  });
+  (void)hosts();
+  gone = true;
+  pass(900s);
+  EXPECT_THAT(hosts(), ElementsAre("a", "b"));
+  pass(900s);
+  EXPECT_THAT(hosts(), ElementsAre("b"));
+}
+
+TEST_F(AnnouncerTest, SaysStoppedToThoseThatSleepToo) {
+  announce({{"http://a/announce", "http://b/announce"}},
+           [](const HttpRequest&) { return reply(one_peer()); });
+  (void)hosts();
+  pass(900s);
+  (void)hosts();
+  run_task(context, announcer->stop());
+  EXPECT_THAT(hosts(), ElementsAre("a", "b"));
+}
+
+// ---- Both families (BEP 7)
+
+TEST_F(AnnouncerTest, TellsTheOtherFamilysAddressOfTheHostToo) {
+  both_families = true;
+  announce({{"http://a/announce"}}, [](const HttpRequest& request) {
+    if (request.family != Family::ipv6) return reply(one_peer(), "8.8.8.8");
+    return reply(
+        bencode::Dictionary().add("interval", 60).add("peers6", compact({at("2001:db8::1", 6)})),
+        "2001:db8::9");
+  });
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked[0].family, Family::any);
+  EXPECT_EQ(asked[1].family, Family::ipv6);
+  EXPECT_EQ(event(1), "started");
+  EXPECT_EQ(parameter(asked[0].url, "key"), parameter(asked[1].url, "key"));
+  EXPECT_THAT(found, ElementsAre(std::pair(at("1.2.3.4", 5), PeerSource::tracker),
+                                 std::pair(at("2001:db8::1", 6), PeerSource::tracker)));
+  EXPECT_EQ(announcer->status(), "1 of 1 trackers answered, 2 peers");
+  EXPECT_EQ(next_announce(), 900s) << "the pause is that of the first answer";
+  EXPECT_EQ(event(2), "(none)");
+  EXPECT_EQ(event(3), "(none)");
+  run_task(context, announcer->stop());
+  ASSERT_EQ(asked.size(), 6u);
+  EXPECT_EQ(event(4), "stopped");
+  EXPECT_EQ(asked[4].family, Family::ipv4);
+  EXPECT_EQ(event(5), "stopped");
+  EXPECT_EQ(asked[5].family, Family::ipv6);
+}
+
+TEST_F(AnnouncerTest, AHostThatAnswersOverOneFamilyOnlyIsNoFailure) {
+  both_families = true;
+  announce({{"http://a/announce"}}, [](const HttpRequest& request) {
+    return request.family == Family::any ? reply(one_peer()) : dead();
+  });
+  EXPECT_EQ(asked.size(), 2u);
+  EXPECT_THAT(log, ElementsAre("tracker http://a: 1 peers"));
+  EXPECT_EQ(next_announce(), 900s);
+}
+
+TEST_F(AnnouncerTest, AnAddressHasNoOtherFamily) {
+  both_families = true;
+  announce({{"http://192.0.2.1/announce", "http://[2001:db8::1]/announce"}},
+           [](const HttpRequest&) { return reply(one_peer()); });
+  EXPECT_EQ(asked.size(), 2u);
+}
+
+TEST_F(AnnouncerTest, HandsOutWhatATrackerSaysOurAddressIs) {  // BEP 24
+  using namespace std::string_literals;
+  for (const std::string& ours : {"\x05\x06\x07\x08"s, "\x0a\0\0\1"s, "\x7f\0\0\1"s, "x"s}) {
+    announce({{"http://a/announce"}},
+             [ours](const HttpRequest&) { return reply(one_peer().add("external ip", ours)); });
+    stop();
+  }
+  EXPECT_THAT(our_addresses, ElementsAre("5.6.7.8")) << "only a global one means anything";
+}
+
+// ---- UDP
+
+TEST_F(AnnouncerTest, AnnouncesOverUdp) {
+  open_udp();
+  announce({{"udp://8.8.8.8:6969/announce"}}, {});
+  ASSERT_EQ(far->sent.size(), 1u);
+  EXPECT_EQ(far->sent[0].to, udp_at("8.8.8.8", 6969));
+  answer_udp();
+  ASSERT_TRUE(packets::is_announce(far->sent[1].payload));
+  EXPECT_EQ(packets::event_of(far->sent[1].payload), 2u);
+  EXPECT_EQ(packets::number_at(far->sent[1].payload, 64, 8), 22u) << "left";
+  EXPECT_EQ(far->sent[1].payload.substr(98), "\x02\x09/announce");
+  answer_udp(packets::compact_peer(at("1.2.3.4", 5)));
+  EXPECT_THAT(found, ElementsAre(std::pair(at("1.2.3.4", 5), PeerSource::tracker)));
+  EXPECT_THAT(log, ElementsAre("tracker udp://8.8.8.8:6969: 1 peers"));
+  EXPECT_EQ(announcer->status(), "1 of 1 trackers answered, 1 peers");
+  pass(899s);
+  EXPECT_EQ(far->sent.size(), 2u);
+  pass(1s);
+  ASSERT_EQ(far->sent.size(), 3u);
+  answer_udp();
+  EXPECT_EQ(packets::event_of(far->sent[3].payload), 0u);
+  answer_udp();
+  // The connection id is a second old: one datagram says it all.
+  pass(1s);
+  bool stopped = false;
+  asio::co_spawn(context, announcer->stop(), [&stopped](std::exception_ptr) { stopped = true; });
+  settle();
+  ASSERT_EQ(far->sent.size(), 5u);
+  EXPECT_EQ(packets::event_of(far->sent[4].payload), 3u);
+  EXPECT_EQ(packets::number_at(far->sent[4].payload, 92, 4), 0u) << "peers wanted";
+  pass(kStopDeadline);
+  EXPECT_TRUE(stopped) << "the tracker does not answer";
+}
+
+TEST_F(AnnouncerTest, ASilentUdpTrackerKeepsNobodyWaiting) {
+  open_udp();
+  announce({{"udp://8.8.8.8:6969/announce", "http://a/announce"}},
+           [](const HttpRequest&) { return reply(one_peer()); });
+  EXPECT_EQ(found.size(), 1u);
+  EXPECT_THAT(log, ElementsAre("tracker http://a: 1 peers"));
+  pass(15s);
+  pass(30s);
+  EXPECT_THAT(log,
+              ElementsAre("tracker http://a: 1 peers", "tracker udp://8.8.8.8:6969: timed out"));
+  pass(200s);
+  EXPECT_EQ(far->sent.size(), 2u) << "its tier has one that answers";
+}
+
+TEST_F(AnnouncerTest, MarksThePeersOfALocalUdpTracker) {
+  open_udp();
+  announce({{"udp://127.0.0.1:6969/announce"}}, {});
+  answer_udp();
+  answer_udp(packets::compact_peer(at("127.0.0.1", 5)));
+  EXPECT_THAT(found, ElementsAre(std::pair(at("127.0.0.1", 5), PeerSource::local_tracker)));
+}
+
+TEST_F(AnnouncerTest, SendsNothingWhereThePolicyForbidsIt) {
+  open_udp();
+  announce({{"udp://127.0.0.1:53"}, {"udp://169.254.169.254:80/x"}, {"udp://255.255.255.255:1"}},
+           {});
+  EXPECT_THAT(far->sent, IsEmpty());
+  EXPECT_EQ(log.size(), 3u);
+  EXPECT_THAT(log[0], HasSubstr("address refused"));
+  stop();
+  user_tiers = 1;
+  announce({{"udp://127.0.0.1:53"}, {"udp://127.0.0.1:54"}}, {});
+  ASSERT_EQ(far->sent.size(), 1u) << "the user may ask whom they like";
+  EXPECT_EQ(far->sent[0].to, udp_at("127.0.0.1", 53));
+  stop();
+  allow_local = true;
+  announce({{}, {"udp://127.0.0.1:54"}}, {});
+  EXPECT_EQ(far->sent.size(), 2u);
+}
+
+TEST_F(AnnouncerTest, SaysThatAUdpTrackersFamilyCannotBeReached) {
+  open_udp();
+  announce({{"udp://[2001:db8::1]:1/announce"}}, {});
+  EXPECT_THAT(far->sent, IsEmpty());
+  EXPECT_THAT(log, ElementsAre("tracker udp://[2001:db8::1]:1: Network is unreachable"));
+}
+
+TEST_F(AnnouncerTest, HonoursAUdpTrackersRefusal) {
+  open_udp();
+  announce({{"udp://8.8.8.8:1/announce"}}, {});
+  far->arrive(packets::refused(packets::transaction_of(far->sent[0].payload), "banned"),
+              far->sent[0].to);
+  settle();
+  EXPECT_THAT(log, ElementsAre("tracker udp://8.8.8.8:1: banned"));
+  EXPECT_EQ(announcer->status(), "0 of 1 trackers answered (banned)");
 }
 
 // ---- The whole way, over a socket
