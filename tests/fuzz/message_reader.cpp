@@ -58,7 +58,7 @@ Heard read_simply(Bytes stream) {
 
 Heard read_in_parts(Bytes stream, std::span<const std::byte, 8> parts) {
   Heard heard;
-  storage::BlockPool pool(2 * kMaxPredicted);
+  static storage::BlockPool pool(2 * kMaxPredicted);  // its memory is made once
   {
     MessageReader reader(pool, kMaxMessage,
                          {[&heard](const Message& message) {
@@ -76,7 +76,10 @@ Heard read_in_parts(Bytes stream, std::span<const std::byte, 8> parts) {
       // 0 to 63 says bytes, more says thousands: reads within headers, and reads of many blocks.
       const auto part = std::to_integer<std::size_t>(parts[turn % parts.size()]);
       const std::size_t room = part < 64 ? part : (part - 63) * 1024;
-      if (part == 0) reader.release();
+      if (part == 0) {  // a wait in which nothing came
+        (void)reader.prepare(kMaxPredicted);
+        reader.release();
+      }
       std::size_t moved = 0;
       for (const asio::mutable_buffer& into : reader.prepare(part % (kMaxPredicted + 1))) {
         const std::size_t n =
