@@ -81,7 +81,8 @@ bool may_connect(const Endpoint& endpoint, PeerSource source, bool allow_local) 
   const Scope scope = scope_of(endpoint.address());
   if (endpoint.port() == 0 || scope == Scope::unusable) return false;
   if (allow_local || scope >= Scope::private_network) return true;
-  return source == PeerSource::user || source == PeerSource::local_tracker;
+  return source == PeerSource::user || source == PeerSource::local_tracker ||
+         source == PeerSource::lsd;
 }
 
 bool may_fetch(const Endpoint& endpoint, UrlSource source, std::string_view path, Scope previous,

@@ -27,11 +27,12 @@ enum class Scope : std::uint8_t {
 [[nodiscard]] Scope scope_of(const asio::ip::address& address);
 
 // Who named a peer's address. local_tracker: a tracker that is itself loopback or link-local.
-enum class PeerSource : std::uint8_t { user, tracker, local_tracker, pex };
+enum class PeerSource : std::uint8_t { user, tracker, local_tracker, pex, lsd };
 
 // True when the peer `endpoint`, named by `source`, may be dialled. Never port 0, unspecified,
-// multicast or broadcast; loopback and link-local only from the user or a local tracker, never from
-// another peer (BEP 11); private ranges are fine (LAN swarms). allow_local lifts the scope rule.
+// multicast or broadcast; loopback and link-local only from the user, a local tracker or local
+// service discovery, never from another peer (BEP 11); private ranges are fine (LAN swarms).
+// allow_local lifts the scope rule.
 [[nodiscard]] bool may_connect(const Endpoint& endpoint, PeerSource source, bool allow_local);
 
 // Who named a URL.

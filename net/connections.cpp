@@ -44,7 +44,7 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
         pool(p),
         config(std::move(cfg)),
         log(std::move(l)),
-        list(config.allow_local, config.seed),
+        list(config.allow_local, config.seed, config.max_connections),
         tasks(e),
         redial(c, [this] { dial_more(); }),
         housekeeping(c, [this] { keep_house(); }) {}

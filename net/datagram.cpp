@@ -86,11 +86,16 @@ Result<std::unique_ptr<Datagram>> open_datagram(asio::any_io_executor executor, 
   if (const error_code failed = bind_to_device(socket.native_handle(), interface)) return failed;
   socket.bind(local, ec);
   if (ec) return ec;
-  socket.non_blocking(true, ec);
+  return as_datagram(std::move(socket));
+}
+
+Result<std::unique_ptr<Datagram>> as_datagram(Udp::socket bound) {
+  error_code ec;
+  bound.non_blocking(true, ec);
   if (ec) return ec;
-  const UdpEndpoint bound = socket.local_endpoint(ec);
+  const UdpEndpoint local = bound.local_endpoint(ec);
   if (ec) return ec;
-  return std::make_unique<UdpDatagram>(std::move(socket), bound);
+  return std::make_unique<UdpDatagram>(std::move(bound), local);
 }
 
 }  // namespace swarmfs::net

@@ -46,5 +46,7 @@ class Datagram {
 [[nodiscard]] Result<std::unique_ptr<Datagram>> open_datagram(asio::any_io_executor executor,
                                                               UdpEndpoint local,
                                                               const LocalInterface& interface = {});
+// The same around a socket with options of its own, already bound.
+[[nodiscard]] Result<std::unique_ptr<Datagram>> as_datagram(asio::ip::udp::socket bound);
 
 }  // namespace swarmfs::net

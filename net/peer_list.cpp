@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "net/peer_priority.h"
+
 namespace swarmfs::net {
 namespace {
 
@@ -38,13 +40,39 @@ PeerList::Rank PeerList::rank_of(const Entry& entry) {
 
 void PeerList::enqueue(const Endpoint& endpoint, const Entry& entry) {
   assert(!entry.in_use);
-  idle_[rank_of(entry)].emplace(std::pair(entry.not_before, entry.order), endpoint);
+  const Rank rank = rank_of(entry);
+  idle_[rank].emplace(std::pair(entry.not_before, entry.order), endpoint);
+  if (rank == kFresh) fresh_.emplace(priority_key(entry), endpoint);
 }
 
 void PeerList::dequeue(const Entry& entry) {
   [[maybe_unused]] const std::size_t gone =
       idle_[rank_of(entry)].erase({entry.not_before, entry.order});
   assert(gone == 1);
+  if (rank_of(entry) == kFresh) fresh_.erase(priority_key(entry));
+}
+
+std::uint32_t PeerList::priority_of(const Endpoint& endpoint) const {
+  const auto& external = endpoint.address().is_v4() ? external4_ : external6_;
+  return external ? peer_priority({*external, 0}, endpoint) : 0;
+}
+
+void PeerList::external_address(const asio::ip::address& address) {
+  const asio::ip::address plain = normalised(address);
+  std::optional<asio::ip::address>& external = plain.is_v4() ? external4_ : external6_;
+  if (external == plain || scope_of(plain) != Scope::global) return;
+  external = plain;
+  fresh_.clear();
+  for (auto& [endpoint, entry] : entries_) {
+    entry.priority = priority_of(endpoint);
+    if (!entry.in_use && rank_of(entry) == kFresh) fresh_.emplace(priority_key(entry), endpoint);
+  }
+}
+
+bool PeerList::by_priority_next() {
+  const bool helps = (external4_ || external6_) && entries_.size() > max_connections_;
+  priority_had_last_ = helps && !priority_had_last_;
+  return priority_had_last_;
 }
 
 bool PeerList::make_room(Rank for_rank) {
@@ -52,8 +80,9 @@ bool PeerList::make_room(Rank for_rank) {
   for (std::size_t rank = kFailed; rank > for_rank; --rank) {
     if (idle_[rank].empty()) continue;
     const auto last = std::prev(idle_[rank].end());  // due last: failed most often, or the newest
-    entries_.erase(last->second);
-    idle_[rank].erase(last);
+    const auto entry = entries_.find(last->second);
+    dequeue(entry->second);
+    entries_.erase(entry);
     return true;
   }
   return false;
@@ -75,6 +104,7 @@ bool PeerList::add(const Endpoint& endpoint, PeerSource source, TimePoint now) {
   entry.source = source;
   entry.not_before = now;
   entry.order = next_order_++;
+  entry.priority = priority_of(plain);
   if (!make_room(rank_of(entry))) return false;
   enqueue(plain, entry);
   entries_.emplace(plain, entry);
@@ -82,11 +112,13 @@ bool PeerList::add(const Endpoint& endpoint, PeerSource source, TimePoint now) {
 }
 
 std::optional<Endpoint> PeerList::next_to_dial(TimePoint now) {
-  for (Queue& queue : idle_) {
+  for (const Queue& queue : idle_) {
     if (queue.empty() || queue.begin()->first.first > now) continue;
-    const Endpoint endpoint = queue.begin()->second;
-    queue.erase(queue.begin());
+    const bool fresh = &queue == &idle_[kFresh];
+    const Endpoint endpoint =
+        fresh && by_priority_next() ? fresh_.begin()->second : queue.begin()->second;
     Entry& entry = entries_.at(endpoint);
+    dequeue(entry);
     entry.in_use = true;
     entry.useful_now = false;
     entry.connected_at.reset();

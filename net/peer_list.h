@@ -37,14 +37,17 @@ inline constexpr Duration kStableConnection = std::chrono::seconds(60);
 
 class PeerList {
  public:
-  explicit PeerList(bool allow_local, std::uint64_t seed)
-      : allow_local_(allow_local), state_(seed) {}
+  // `max_connections`: what the owner keeps open at the most.
+  explicit PeerList(bool allow_local, std::uint64_t seed,
+                    std::size_t max_connections = kMaxAddresses)
+      : allow_local_(allow_local), state_(seed), max_connections_(max_connections) {}
   // True when the address is new and was taken. Known ones are left as they are, but for who named
   // them: the user's and the trackers' word counts for more than others'.
   bool add(const Endpoint& endpoint, PeerSource source, TimePoint now);
   // The address to dial now, marked as in use; empty: none is due. Given by the user first, then
   // useful before, then never tried, then those that failed, each in the order in which they are
-  // due.
+  // due. In a swarm larger than our connections every other one never tried goes by canonical
+  // priority (BEP 40): only every other one, because who makes addresses up can make good ones.
   [[nodiscard]] std::optional<Endpoint> next_to_dial(TimePoint now);
   // When next_to_dial may have something; empty: not without new addresses.
   [[nodiscard]] std::optional<TimePoint> next_dial_time() const;
@@ -53,6 +56,8 @@ class PeerList {
   void on_useful(const Endpoint& endpoint, TimePoint now);  // it sent verified data
   // Dial failed or connection ended: back-off grows.
   void on_gone(const Endpoint& endpoint, TimePoint now);
+  // How peers of its family see us, as far as we know: without it nobody has a priority.
+  void external_address(const asio::ip::address& address);
   // The host is never dialled again, whatever its port. On loopback, where hosts share one
   // address, it is this endpoint only.
   void ban(const Endpoint& endpoint);
@@ -72,15 +77,23 @@ class PeerList {
     std::uint32_t failures = 0;             // in a row
     std::optional<TimePoint> connected_at;  // of this connection
     TimePoint not_before{};
-    std::uint64_t order = 0;  // of arrival, unique
+    std::uint64_t order = 0;     // of arrival, unique
+    std::uint32_t priority = 0;  // BEP 40; 0 as long as we do not know our own address
   };
   enum Rank : std::size_t { kGiven, kUseful, kFresh, kFailed, kRanks };
   using Entries = std::map<Endpoint, Entry>;
   using Queue = std::map<std::pair<TimePoint, std::uint64_t>, Endpoint>;  // not_before, order
+  // Highest priority first, then order.
+  using ByPriority = std::map<std::pair<std::uint32_t, std::uint64_t>, Endpoint>;
 
   [[nodiscard]] static Rank rank_of(const Entry& entry);
   void enqueue(const Endpoint& endpoint, const Entry& entry);
   void dequeue(const Entry& entry);
+  [[nodiscard]] static std::pair<std::uint32_t, std::uint64_t> priority_key(const Entry& entry) {
+    return {~entry.priority, entry.order};
+  }
+  [[nodiscard]] std::uint32_t priority_of(const Endpoint& endpoint) const;
+  [[nodiscard]] bool by_priority_next();
   [[nodiscard]] bool make_room(Rank for_rank);
   [[nodiscard]] Entry* find_in_use(const Endpoint& endpoint);
   [[nodiscard]] Duration back_off(std::uint32_t failures);
@@ -92,6 +105,10 @@ class PeerList {
   std::size_t in_use_ = 0;
   Entries entries_;
   std::array<Queue, kRanks> idle_;  // every entry that is not in use, in one queue
+  ByPriority fresh_;                // idle_[kFresh] again
+  std::size_t max_connections_;
+  std::optional<asio::ip::address> external4_, external6_;
+  bool priority_had_last_ = false;  // the last one never tried was chosen by priority
   std::set<Endpoint> banned_;       // port 0: the whole host
   std::deque<Endpoint> ban_order_;  // oldest first
 };

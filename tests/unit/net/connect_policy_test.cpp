@@ -65,6 +65,7 @@ TEST(ConnectPolicyTest, LetsFarTrackersAndPeersNameNoPeerOnThisHostOrLink) {
     EXPECT_TRUE(may_connect(at(local), PeerSource::pex, true)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::local_tracker, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::user, false)) << local;
+    EXPECT_TRUE(may_connect(at(local), PeerSource::lsd, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::tracker, true)) << local;
   }
   for (const char* far : {"10.0.0.1", "192.168.0.7", "fd00::7", "1.2.3.4", "2001:db8::1"}) {

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <vector>
+
+#include "net/peer_priority.h"
 
 namespace swarmfs::net {
 namespace {
@@ -229,10 +232,77 @@ TEST_F(PeerListTest, ABannedPeerInUseLeavesWhenItsConnectionEnds) {
   EXPECT_EQ(dial(), std::nullopt);
 }
 
+// ---- BEP 40
+
+class CrowdTest : public PeerListTest {
+ protected:
+  static constexpr std::uint32_t kPeers = 20;
+  // Adds strangers and dials until only those who failed are left.
+  std::vector<Endpoint> dialled_from(PeerList& crowd, std::uint32_t peers = kPeers) {
+    for (std::uint32_t i = 0; i < peers; ++i) crowd.add(stranger(i), PeerSource::tracker, now);
+    std::vector<Endpoint> dialled;
+    while (const auto next = crowd.next_to_dial(now)) dialled.push_back(*next);
+    return dialled;
+  }
+  static std::vector<Endpoint> every_other(const std::vector<Endpoint>& all, std::size_t from) {
+    std::vector<Endpoint> some;
+    for (std::size_t i = from; i < all.size(); i += 2) some.push_back(all[i]);
+    return some;
+  }
+  static std::uint32_t priority(const Endpoint& peer) {
+    return peer_priority({asio::ip::make_address(kOurs), 0}, peer);
+  }
+  static constexpr const char* kOurs = "123.213.32.10";
+};
+
+TEST_F(CrowdTest, EveryOtherStrangerIsTheOneOfHighestPriority) {
+  PeerList crowd(false, 1, 5);
+  crowd.external_address(asio::ip::make_address(kOurs));
+  const auto dialled = dialled_from(crowd);
+  ASSERT_EQ(dialled.size(), kPeers);
+  const auto chosen = every_other(dialled, 0), arrived = every_other(dialled, 1);
+  EXPECT_TRUE(std::is_sorted(chosen.begin(), chosen.end(), [](const auto& a, const auto& b) {
+    return priority(a) > priority(b);
+  }));
+  EXPECT_TRUE(std::is_sorted(arrived.begin(), arrived.end()));
+  EXPECT_EQ(chosen.front(),
+            *std::max_element(dialled.begin(), dialled.end(), [](const auto& a, const auto& b) {
+              return priority(a) < priority(b);
+            }));
+  EXPECT_FALSE(std::is_sorted(dialled.begin(), dialled.end()));
+}
+
+TEST_F(CrowdTest, LearningOurAddressLateIsAsGoodAsKnowingIt) {
+  PeerList early(false, 1, 5), late(false, 1, 5);
+  early.external_address(asio::ip::make_address(kOurs));
+  for (std::uint32_t i = 0; i < kPeers; ++i) late.add(stranger(i), PeerSource::tracker, now);
+  late.external_address(asio::ip::make_address("::ffff:123.213.32.10"));
+  EXPECT_EQ(dialled_from(late, 0), dialled_from(early));
+}
+
+TEST_F(CrowdTest, GoesByArrivalWhereThereIsRoomForAllOrNoAddressOfOurs) {
+  PeerList roomy(false, 1, kPeers), unknown(false, 1, 5), local(false, 1, 5);
+  roomy.external_address(asio::ip::make_address(kOurs));
+  local.external_address(asio::ip::make_address("192.168.1.2"));  // not how strangers see us
+  for (PeerList* crowd : {&roomy, &unknown, &local}) {
+    const auto dialled = dialled_from(*crowd);
+    ASSERT_EQ(dialled.size(), kPeers);
+    EXPECT_TRUE(std::is_sorted(dialled.begin(), dialled.end()));
+  }
+}
+
+TEST_F(CrowdTest, StillDialsTheUsersPeersAndUsefulOnesFirst) {
+  PeerList crowd(false, 1, 5);
+  crowd.external_address(asio::ip::make_address(kOurs));
+  for (std::uint32_t i = 0; i < kPeers; ++i) crowd.add(stranger(i), PeerSource::tracker, now);
+  crowd.add(at("1.0.0.4"), PeerSource::user, now);
+  EXPECT_EQ(crowd.next_to_dial(now), at("1.0.0.4"));
+}
+
 // Any sequence of events: an address is out at most once, never before it is due, never when
 // banned; next_dial_time() tells the truth; the list stays within its bound.
 RC_GTEST_PROP(PeerListProperty, HoldsWhateverHappens, ()) {
-  PeerList list(false, *rc::gen::arbitrary<std::uint64_t>());
+  PeerList list(false, *rc::gen::arbitrary<std::uint64_t>(), 4);
   TimePoint now{1h};
   std::set<Endpoint> out;
   std::set<asio::ip::address> banned;
@@ -243,7 +313,7 @@ RC_GTEST_PROP(PeerListProperty, HoldsWhateverHappens, ()) {
   const int steps = *rc::gen::inRange(1, 200);
   for (int step = 0; step < steps; ++step) {
     const Endpoint peer = any_peer();
-    switch (*rc::gen::inRange(0, 7)) {
+    switch (*rc::gen::inRange(0, 8)) {
       case 0:
         if (list.add(peer, *rc::gen::element(PeerSource::user, PeerSource::tracker), now)) {
           RC_ASSERT(!banned.contains(peer.address()));
@@ -272,6 +342,9 @@ RC_GTEST_PROP(PeerListProperty, HoldsWhateverHappens, ()) {
         if (*rc::gen::inRange(0, 10) != 0) break;
         list.ban(peer);
         banned.insert(peer.address());
+        break;
+      case 6:
+        list.external_address(asio::ip::address_v4(*rc::gen::inRange(0x01000000u, 0x01000004u)));
         break;
       default:
         now += std::chrono::seconds(*rc::gen::inRange(0, 100));
