@@ -23,7 +23,7 @@
 #include <sstream>
 #include <vector>
 
-#include "net/name_lookup.h"
+#include "net/stream.h"
 
 namespace swarmfs::net {
 namespace {
@@ -141,9 +141,13 @@ struct Hop {
   UrlSource source = UrlSource::tracker_list;
   bool allow_local = false;
   Scope previous = Scope::unusable;  // of the server that redirected us here
+  Family family = Family::any;
+  LocalInterface interface = {};
 };
 
-Task<error_code> connect_once(std::shared_ptr<tcp::socket> socket, Endpoint endpoint) {
+Task<error_code> connect_once(std::shared_ptr<tcp::socket> socket, Endpoint endpoint,
+                              LocalInterface interface) {
+  if (const error_code ec = open_on(*socket, endpoint.protocol(), interface)) co_return ec;
   const auto [ec] = co_await socket->async_connect(endpoint, kAsTuple);
   co_return ec;
 }
@@ -152,6 +156,9 @@ Task<error_code> connect_once(std::shared_ptr<tcp::socket> socket, Endpoint endp
 Task<Result<std::vector<Endpoint>>> allowed_addresses(Hop hop) {
   auto addresses = co_await look_up(hop.url.host, hop.url.port);
   if (!addresses) co_return addresses.error();
+  std::erase_if(*addresses,
+                [&hop](const Endpoint& e) { return !is_of(normalised(e), hop.family); });
+  if (addresses->empty()) co_return error_code(asio::error::host_not_found);
   std::erase_if(*addresses, [&hop](const Endpoint& endpoint) {
     return !may_fetch(endpoint, hop.source, hop.url.path, hop.previous, hop.allow_local);
   });
@@ -258,8 +265,9 @@ Task<Result<RawReply>> fetch(Clock& clock, std::shared_ptr<tcp::socket> socket, 
                              std::size_t max_body) {
   const auto addresses = co_await allowed_addresses(hop);
   if (!addresses) co_return addresses.error();
-  if (const error_code ec = co_await connect_to_first(clock, socket, *addresses)) co_return ec;
-  error_code ec;
+  auto connecting = connect_to_first(clock, socket, *addresses, hop.interface);
+  error_code ec = co_await std::move(connecting);
+  if (ec) co_return ec;
   const Endpoint remote = socket->remote_endpoint(ec);
   if (ec) co_return ec;
   auto exchanged = hop.url.tls ? exchange_tls(socket, hop.url, max_body)
@@ -314,7 +322,8 @@ Task<Result<HttpReply>> get_following_redirects(Clock& clock, std::shared_ptr<tc
   urls::url place = *parsed;
   const Result<HttpUrl> first = to_http_url(place);
   if (!first) co_return first.error();
-  Hop hop{*first, request.source, request.allow_local, Scope::unusable};
+  Hop hop{*first,          request.source, request.allow_local,
+          Scope::unusable, request.family, request.interface};
   for (int redirects = 0;; ++redirects) {
     auto reply = co_await fetch(clock, socket, hop, request.max_body);
     if (!reply) co_return reply.error();
@@ -358,12 +367,12 @@ Result<HttpUrl> parse_http_url(std::string_view url) {
 }
 
 Task<error_code> connect_to_first(Clock& clock, std::shared_ptr<tcp::socket> socket,
-                                  std::vector<Endpoint> endpoints) {
+                                  std::vector<Endpoint> endpoints, LocalInterface interface) {
   error_code last = asio::error::host_not_found;
   for (const Endpoint& endpoint : endpoints) {
     error_code ignored;
     socket->close(ignored);
-    auto attempt = connect_once(socket, normalised(endpoint));
+    auto attempt = connect_once(socket, normalised(endpoint), interface);
     // The last one may use all that is left of the deadline.
     if (&endpoint == &endpoints.back()) co_return co_await std::move(attempt);
     auto bounded = within(clock, kConnectTimeout, std::move(attempt));

@@ -18,6 +18,8 @@
 #include "net/clock.h"
 #include "net/connect_policy.h"
 #include "net/error.h"
+#include "net/local_interface.h"
+#include "net/name_lookup.h"
 
 namespace swarmfs::net {
 
@@ -56,6 +58,8 @@ struct HttpRequest {
   bool allow_local = false;
   Duration deadline = kHttpDeadline;
   std::size_t max_body = kMaxHttpBody;
+  Family family = Family::any;    // only addresses of it
+  LocalInterface interface = {};  // to leave by
 };
 
 struct HttpReply {
@@ -67,7 +71,8 @@ struct HttpReply {
 // Connects to the first endpoint that answers; every one but the last gets kConnectTimeout.
 [[nodiscard]] Task<error_code> connect_to_first(Clock& clock,
                                                 std::shared_ptr<asio::ip::tcp::socket> socket,
-                                                std::vector<Endpoint> endpoints);
+                                                std::vector<Endpoint> endpoints,
+                                                LocalInterface interface = {});
 
 [[nodiscard]] Task<Result<HttpReply>> http_get(Clock& clock, HttpRequest request);
 

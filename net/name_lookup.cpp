@@ -43,6 +43,14 @@ std::vector<Endpoint> alternating(const tcp::resolver::results_type& results) {
 
 }  // namespace
 
+Family family_of(const asio::ip::address& address) {
+  return address.is_v6() ? Family::ipv6 : Family::ipv4;
+}
+
+bool is_of(const Endpoint& endpoint, Family family) {
+  return family == Family::any || family_of(endpoint.address()) == family;
+}
+
 Task<Result<std::vector<Endpoint>>> look_up(std::string host, std::uint16_t port) {
   error_code not_an_address;
   const auto address = asio::ip::make_address(host, not_an_address);

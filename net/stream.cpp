@@ -49,10 +49,10 @@ class TcpStream final : public Stream {
   Endpoint remote_;
 };
 
-Task<Result<std::unique_ptr<Stream>>> dial(asio::any_io_executor executor, Endpoint remote) {
+Task<Result<std::unique_ptr<Stream>>> dial(asio::any_io_executor executor, LocalInterface interface,
+                                           Endpoint remote) {
   Tcp::socket socket(executor);
-  error_code ec;
-  socket.open(remote.protocol(), ec);
+  error_code ec = open_on(socket, remote.protocol(), interface);
   if (ec) co_return ec;
   std::tie(ec) = co_await socket.async_connect(remote, kAsTuple);
   if (ec) co_return ec;
@@ -65,8 +65,20 @@ Task<Result<std::unique_ptr<Stream>>> dial(asio::any_io_executor executor, Endpo
 
 }  // namespace
 
-Dialer tcp_dialer(asio::any_io_executor executor) {
-  return [executor](Endpoint remote) { return dial(executor, remote); };
+Dialer tcp_dialer(asio::any_io_executor executor, LocalInterface interface) {
+  return [executor, interface](Endpoint remote) { return dial(executor, interface, remote); };
+}
+
+error_code open_on(Tcp::socket& socket, const Tcp& family, const LocalInterface& interface) {
+  error_code ec;
+  socket.open(family, ec);
+  if (ec || interface.any()) return ec;
+  const auto address = local_address(interface, family == Tcp::v6());
+  if (!address) return address.error();
+  if (const error_code failed = bind_to_device(socket.native_handle(), interface)) return failed;
+  // A device alone chooses the address by itself, when it connects.
+  if (interface.address) socket.bind({*address, 0}, ec);
+  return ec;
 }
 
 }  // namespace swarmfs::net

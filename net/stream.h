@@ -14,6 +14,7 @@
 #include <span>
 
 #include "net/clock.h"
+#include "net/local_interface.h"
 #include "storage/result.h"
 
 namespace swarmfs::net {
@@ -40,6 +41,11 @@ class Stream {
 // Connects, or fails; cancellable. Deadlines are the caller's business.
 using Dialer = std::function<Task<Result<std::unique_ptr<Stream>>>(Endpoint)>;
 
-[[nodiscard]] Dialer tcp_dialer(asio::any_io_executor executor);
+// Every connection leaves by `interface`, or fails.
+[[nodiscard]] Dialer tcp_dialer(asio::any_io_executor executor, LocalInterface interface = {});
+
+// Opens `socket` for `family`, bound to the interface where there is one.
+[[nodiscard]] error_code open_on(asio::ip::tcp::socket& socket, const asio::ip::tcp& family,
+                                 const LocalInterface& interface);
 
 }  // namespace swarmfs::net

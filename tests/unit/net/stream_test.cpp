@@ -228,5 +228,28 @@ TEST_F(TcpStreamTest, ADialCanBeCancelled) {
   EXPECT_EQ(*outcome, asio::error::operation_aborted);
 }
 
+TEST_F(TcpStreamTest, LeavesByTheInterfaceTheUserNamed) {
+  for (const auto& [name, seen] :
+       {std::pair("127.0.0.2", "127.0.0.2"), std::pair("lo", "127.0.0.1")}) {
+    const auto interface = find_local_interface(name);
+    ASSERT_TRUE(interface) << interface.error().message();
+    dial_ = tcp_dialer(context_.get_executor(), *interface);
+    far_ = Tcp::socket(context_);
+    connect();
+    EXPECT_EQ(far_.remote_endpoint().address().to_string(), seen) << name;
+  }
+}
+
+TEST_F(TcpStreamTest, DoesNotLeaveByAnotherWayThanTheUserNamed) {
+  for (const LocalInterface& interface :
+       {LocalInterface{.device = {}, .address = asio::ip::make_address("::1")},
+        LocalInterface{.device = {}, .address = asio::ip::make_address("192.0.2.77")},
+        LocalInterface{.device = "nodevice0", .address = {}}}) {
+    dial_ = tcp_dialer(context_.get_executor(), interface);
+    const auto stream = run_task(context_, dial_(acceptor_.local_endpoint()));
+    EXPECT_FALSE(stream) << interface.device;
+  }
+}
+
 }  // namespace
 }  // namespace swarmfs::net
