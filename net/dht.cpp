@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "net/connect_policy.h"
@@ -58,7 +59,8 @@ struct Dht::State {
     std::size_t open_runs = 0;
     std::size_t in_a_row = 0;  // passes with the same outcome
     bool found_last = false;
-    bool unheard = false;  // nobody answered the last pass
+    bool unheard = false;       // nobody answered the last pass
+    std::set<Family> families;  // that it went through
     TimePoint next_pass{};
   };
   // One lookup at work.
@@ -104,9 +106,10 @@ struct Dht::State {
   // -- searches
   std::uint64_t add_search(DhtSearchRequest request);
   void begin_pass(const std::shared_ptr<Search>& search);
+  void join_pass(const std::shared_ptr<Search>& search, Family family);
   void announce(const Run& run, Search& search);
   void end_pass(const std::shared_ptr<Search>& search);
-  void wake_searches();
+  void search_through(Family family);
   void end_search(std::uint64_t id);
 
   Parts parts;
@@ -220,7 +223,7 @@ void Dht::State::on_first_node(Family family) {
   Side& side = side_of(family);
   side.failures = 0;
   if (!side.joined && side.joining == 0) join(side);
-  wake_searches();
+  search_through(family);
 }
 
 Task<void> Dht::State::find_entrances(State* self, HostPort router) {
@@ -247,7 +250,7 @@ void Dht::State::add_entrance(const UdpEndpoint& endpoint) {
   } else if (node.good_count(family) == 0) {
     join(side);
   }
-  wake_searches();
+  search_through(family);
 }
 
 void Dht::State::add_node(const UdpEndpoint& endpoint) {
@@ -382,16 +385,21 @@ void Dht::State::begin_pass(const std::shared_ptr<Search>& search) {
   search->began = now();
   search->pass = {};
   search->harvest.clear();
-  std::vector<std::uint64_t> ids;
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
-    const bool nobody = node.table(family).size() == 0;
-    if (!node.usable(family) || (nobody && node.entrances(family).empty())) continue;
-    ids.push_back(start_run(family, search->request.info_hash, search, nobody));
-  }
-  search->open_runs = ids.size();
-  search->unheard = ids.empty();
+  search->families.clear();
+  search->unheard = true;
   search->next_pass = now() + kFirstFruitlessPause;
-  for (const std::uint64_t id : ids) pump(id);
+  search->open_runs = 1;  // ours: the pass does not end before both families are in it
+  for (const Family family : {Family::ipv4, Family::ipv6}) join_pass(search, family);
+  --search->open_runs;
+  if (search->open_runs == 0 && !search->families.empty()) end_pass(search);
+}
+
+void Dht::State::join_pass(const std::shared_ptr<Search>& search, Family family) {
+  const bool nobody = node.table(family).size() == 0;
+  if (!node.usable(family) || (nobody && node.entrances(family).empty())) return;
+  search->families.insert(family);
+  ++search->open_runs;
+  pump(start_run(family, search->request.info_hash, search, nobody));
 }
 
 // Tells the closest nodes that we are a peer (BEP 5).
@@ -425,11 +433,17 @@ void Dht::State::end_pass(const std::shared_ptr<Search>& search) {
   if (done) done(DhtPass(pass));
 }
 
-// Somebody can be asked now: for searches that nobody has answered.
-void Dht::State::wake_searches() {
+// Somebody of this family can be asked now: for searches that could not, and for those that nobody
+// has answered.
+void Dht::State::search_through(Family family) {
   const auto all = searches;
   for (const auto& [id, search] : all) {
-    if (search->unheard && search->open_runs == 0) begin_pass(search);
+    const bool missed = !search->families.contains(family);
+    if (search->open_runs == 0 && (missed || search->unheard)) {
+      begin_pass(search);
+    } else if (missed) {
+      join_pass(search, family);
+    }
   }
 }
 
