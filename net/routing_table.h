@@ -42,7 +42,8 @@ class RoutingTable {
  public:
   explicit RoutingTable(const NodeId& own) : own_(own) {}
 
-  // `node` answered a query of ours.
+  // `node` answered a query of ours. One that answers under another id than it has here fails, and
+  // enters anew when it does so again.
   void on_reply(const NodeContact& node, TimePoint now);
   // `node` asked us something: it is alive, if it is known.
   void on_query(const NodeContact& node, TimePoint now);
@@ -53,6 +54,7 @@ class RoutingTable {
   // Our id changed: every node finds its new bucket, or none.
   void set_own(const NodeId& own);
 
+  [[nodiscard]] bool holds(const NodeContact& node) const;
   // True when `node`, unknown as yet, would be taken if it answered.
   [[nodiscard]] bool wants(const NodeContact& node) const;
 
@@ -94,6 +96,7 @@ class RoutingTable {
 
   [[nodiscard]] static bool is_good(const Node& node, TimePoint now);
   [[nodiscard]] std::size_t index_of(const NodeId& id) const;
+  [[nodiscard]] const Node* find(const UdpEndpoint& endpoint) const;
   [[nodiscard]] Node* find(const UdpEndpoint& endpoint);
   [[nodiscard]] std::size_t depth() const;  // of the deepest bucket that holds a node, plus 1
   void insert(Node node);

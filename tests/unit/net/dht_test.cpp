@@ -356,29 +356,57 @@ TEST_F(DhtTest, AnnouncesToTheClosestNodesWithTheTokensTheyGave) {
 
 // ---- Among the others
 
-TEST_F(DhtTest, SaysThatItIsReadOnlyUntilAStrangerReachesIt) {
+TEST_F(DhtTest, SaysThatItIsReadOnlyWhenNoStrangerComesInItsFirstMinutes) {
   populate(40);
   start(state_of_world());
   net.run_for(3s);
-  for (const auto& sent : net.taken()) EXPECT_TRUE(query_of(sent).read_only);
-  const NodeId asker = random_id(random);
-  const krpc::Message ping{"tt", krpc::Query{asker, krpc::Ping{}, false}};
+  for (const auto& sent : net.taken()) EXPECT_FALSE(query_of(sent).read_only);
+  const krpc::Message ping{"tt", krpc::Query{random_id(random), krpc::Ping{}, true}};
+  net.run_for(11min);
+  net.taken();
+  dht->add_node(world[0].endpoint);
+  net.settle();
+  const auto asked = net.taken();
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_TRUE(query_of(asked[0]).read_only);
   net.arrive(ping, world[0].endpoint);
-  const auto known = net.taken();
-  const bool contacted = dht->status().reachable;
+  EXPECT_THAT(net.taken(), IsEmpty()) << "no stranger; and a read-only node does not answer";
+  EXPECT_FALSE(dht->status().reachable);
   const UdpEndpoint stranger = udp_at("33.1.2.3", 4444);
   net.arrive(ping, stranger);
   EXPECT_TRUE(dht->status().reachable);
   const auto answers = net.taken();
-  ASSERT_FALSE(answers.empty());
+  ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(answers[0].to, stranger);
   EXPECT_TRUE(std::holds_alternative<krpc::Reply>(answers[0].message.body));
-  EXPECT_FALSE(contacted) << "that one was no stranger";
-  EXPECT_THAT(known, IsEmpty()) << "a read-only node does not answer";
   const DhtSearch searching = search();
   net.settle();
   for (const auto& sent : only<krpc::GetPeers>(net.taken())) {
     EXPECT_FALSE(query_of(sent).read_only);
+  }
+}
+
+TEST_F(DhtTest, BelievesAnIdThatFitsNoAddressInAnswerToAPingOnly) {
+  populate(12);
+  const UdpEndpoint liar = udp_at("66.1.2.3", 6881);
+  const NodeId true_id = random_id(random);
+  net.nodes[liar] = [=](const krpc::Message& message) {
+    const auto& query = std::get<krpc::Query>(message.body);
+    krpc::Reply reply{true_id, {}, {}, "t"};
+    if (const auto* get = std::get_if<krpc::GetPeers>(&query.question)) reply.id = get->info_hash;
+    if (const auto* find = std::get_if<krpc::FindNode>(&query.question)) reply.id = find->target;
+    reply.id.bytes[19] ^= std::byte{1};
+    return std::optional(krpc::Message{message.transaction, reply});
+  };
+  NodeId claimed = torrent;
+  claimed.bytes[19] ^= std::byte{1};
+  world.push_back({claimed, liar});
+  start(state_of_world());
+  const DhtSearch searching = search(7001);
+  net.run_for(1min);
+  EXPECT_THAT(receivers(only<krpc::GetPeers>(net.sent)), Contains(liar));
+  for (const NodeContact& node : dht->save().nodes) {
+    EXPECT_TRUE(node.endpoint != liar || shared_bits(node.id, true_id) >= 150);
   }
 }
 

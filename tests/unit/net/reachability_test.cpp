@@ -12,8 +12,8 @@ UdpEndpoint host(std::uint32_t number, std::uint16_t port = 1) {
 }
 
 TEST(ReachabilityTest, IsProvenByAStrangerOnly) {
-  Reachability reachability;
   TimePoint now{1h};
+  Reachability reachability(now);
   EXPECT_FALSE(reachability.reachable(now));
   reachability.on_sent(host(1), now);
   reachability.on_query(host(1), now);
@@ -21,21 +21,39 @@ TEST(ReachabilityTest, IsProvenByAStrangerOnly) {
   EXPECT_FALSE(reachability.reachable(now)) << "a NAT lets those in to whom we wrote";
   reachability.on_query(host(2), now);
   EXPECT_TRUE(reachability.reachable(now));
-  reachability.forget();
+  reachability.forget(now);
   EXPECT_FALSE(reachability.reachable(now));
 }
 
-TEST(ReachabilityTest, NeedsNewProofAfterAnHour) {
-  Reachability reachability;
+TEST(ReachabilityTest, SaysItIsReadOnlyWhenATrialBringsNobodyAndTriesAgainLater) {
   TimePoint now{1h};
+  Reachability reachability(now);
+  EXPECT_FALSE(reachability.read_only(now)) << "nobody would hear of us";
+  now += kTrial;
+  EXPECT_TRUE(reachability.read_only(now));
+  reachability.on_query(host(1), now);
+  EXPECT_FALSE(reachability.read_only(now));
+  now += kReachableFor;
+  EXPECT_TRUE(reachability.read_only(now));
+  now = TimePoint{1h} + kTrialEvery;
+  EXPECT_FALSE(reachability.read_only(now));
+  now += kTrial;
+  EXPECT_TRUE(reachability.read_only(now));
+  reachability.forget(now);
+  EXPECT_FALSE(reachability.read_only(now)) << "another address, another trial";
+}
+
+TEST(ReachabilityTest, NeedsNewProofAfterAnHour) {
+  TimePoint now{1h};
+  Reachability reachability(now);
   reachability.on_query(host(2), now);
   now += kReachableFor;
   EXPECT_FALSE(reachability.reachable(now));
 }
 
 TEST(ReachabilityTest, CallsAHostAStrangerAgainWhenNoNatRemembersIt) {
-  Reachability reachability;
   TimePoint now{1h};
+  Reachability reachability(now);
   reachability.on_sent(host(1), now);
   now += kMappingLife;
   reachability.on_query(host(1), now);
@@ -46,8 +64,8 @@ TEST(ReachabilityTest, CallsAHostAStrangerAgainWhenNoNatRemembersIt) {
 }
 
 TEST(ReachabilityTest, RemembersTheLatestOfManyContacts) {
-  Reachability reachability;
   TimePoint now{1h};
+  Reachability reachability(now);
   for (std::uint32_t i = 0; i < 2 * kMaxContacted; ++i) reachability.on_sent(host(i), now += 1us);
   reachability.on_query(host(kMaxContacted), now);
   EXPECT_FALSE(reachability.reachable(now));

@@ -159,9 +159,12 @@ TEST_F(RoutingTableTest, LetsNobodyTakeOverAnId) {
   EXPECT_FALSE(holds(thief));
 }
 
-TEST_F(RoutingTableTest, FollowsANodeToItsNewId) {
+TEST_F(RoutingTableTest, FollowsANodeToItsNewIdWhenItKeepsIt) {
   const NodeContact before = answered(5);
   const NodeContact after{random_id_beside(own, 9, random), before.endpoint};
+  table.on_reply(after, now);
+  EXPECT_FALSE(good(before)) << "it speaks with two tongues";
+  EXPECT_FALSE(holds(after));
   table.on_reply(after, now);
   EXPECT_FALSE(holds(before));
   EXPECT_TRUE(holds(after));
