@@ -85,7 +85,7 @@ struct Dht::State {
 
   // -- getting in
   void join(Side& side);
-  void end_join(Side& side);
+  void end_join(const Run& run);
   void on_first_node(Family family);
   static Task<void> find_entrances(State* self, HostPort router);
   void add_entrance(const UdpEndpoint& endpoint);
@@ -204,7 +204,8 @@ void Dht::State::join(Side& side) {
   pump(side.joining);
 }
 
-void Dht::State::end_join(Side& side) {
+void Dht::State::end_join(const Run& run) {
+  Side& side = side_of(run.family);
   side.joining = 0;
   const std::size_t nodes = node.good_count(side.family);
   if (nodes == 0) {
@@ -215,8 +216,9 @@ void Dht::State::end_join(Side& side) {
     log(1, std::string("DHT (") + (side.family == Family::ipv4 ? "IPv4" : "IPv6") + "): joined, " +
                std::to_string(nodes) + " nodes answered");
   }
-  side.joined = true;
   side.failures = 0;
+  // Our id may have changed meanwhile (BEP 42): those were not our neighbours.
+  side.joined = run.lookup.target() == node.table(side.family).own();
 }
 
 void Dht::State::on_first_node(Family family) {
@@ -364,7 +366,7 @@ void Dht::State::end_run(std::uint64_t id) {
   if (ended.empty()) return;
   const std::shared_ptr<Run> run = ended.mapped();
   if (run->search == nullptr) {
-    end_join(side_of(run->family));
+    end_join(*run);
     return;
   }
   announce(*run, *run->search);

@@ -176,7 +176,10 @@ void DhtNode::on_query(const krpc::Message& message, std::size_t size, const Udp
   reachability_.on_query(from, now);
   if (reachability_.read_only(now)) return;  // BEP 43
   const auto answer = answers_.answer(message, size, from, ipv4_.table, ipv6_.table, now);
-  if (answer) parts_.udp.send(std::as_bytes(std::span(*answer)), from);
+  if (answer) {
+    parts_.udp.send(std::as_bytes(std::span(*answer)), from);
+    reachability_.on_sent(from, now);
+  }
   const auto* query = std::get_if<krpc::Query>(&message.body);
   if (query == nullptr) return;
   const NodeContact node{query->id, from};

@@ -15,17 +15,18 @@
 
 namespace swarmfs::net {
 
-// How long a NAT may let a host in to which we wrote: RFC 4787 asks for 5 minutes and more.
-inline constexpr Duration kMappingLife = std::chrono::minutes(20);
+// How long after our last word, a question or an answer, a NAT may still let a host in: RFC 4787
+// recommends 5 minutes, and most have less.
+inline constexpr Duration kMappingLife = std::chrono::minutes(6);
 // Hosts remembered. We write to 2 a second at our busiest; one forgotten too early counts as a
 // stranger.
 inline constexpr std::size_t kMaxContacted = 4096;
 // A reachable node in the tables of others hears of strangers every few seconds.
 inline constexpr Duration kReachableFor = std::chrono::hours(1);
 
-// The trial: nodes that we ask put us into their tables and name us to others within minutes. It
-// is repeated because NATs and addresses change.
-inline constexpr Duration kTrial = std::chrono::minutes(10);
+// The trial: nodes that we ask put us into their tables, name us to others, and ask us themselves
+// after 15 minutes of silence. It is repeated because NATs and addresses change.
+inline constexpr Duration kTrial = std::chrono::minutes(30);
 inline constexpr Duration kTrialEvery = std::chrono::hours(3);
 
 class Reachability {

@@ -198,7 +198,7 @@ std::optional<RoutingTable::Check> RoutingTable::stale_node(TimePoint now, Secre
   std::size_t index = 0;
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
     for (Node& node : buckets_[i].live) {
-      if (is_good(node, now)) continue;
+      if (is_good(node, now) && now - node.heard < kCheckAfter) continue;
       if (node.checked != TimePoint{} && now - node.checked < kRecheckAfter) continue;
       if (stalest != nullptr && stalest->heard <= node.heard) continue;
       stalest = &node;

@@ -25,6 +25,8 @@ inline constexpr std::size_t kBucketSize = 8;  // K of BEP 5
 inline constexpr std::size_t kSpares = 8;
 // BEP 5: after this long without a word a node is questionable, and a bucket wants refreshing.
 inline constexpr Duration kNodeGoodFor = std::chrono::minutes(15);
+// It is asked before that: a table whose nodes turn questionable all at once is no use meanwhile.
+inline constexpr Duration kCheckAfter = std::chrono::minutes(12);
 // A silent node is asked again once (BEP 5), not at the same unlucky moment.
 inline constexpr Duration kRecheckAfter = std::chrono::seconds(30);
 inline constexpr int kMaxFailures = 2;

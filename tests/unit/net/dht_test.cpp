@@ -356,13 +356,13 @@ TEST_F(DhtTest, AnnouncesToTheClosestNodesWithTheTokensTheyGave) {
 
 // ---- Among the others
 
-TEST_F(DhtTest, SaysThatItIsReadOnlyWhenNoStrangerComesInItsFirstMinutes) {
+TEST_F(DhtTest, SaysThatItIsReadOnlyWhenNoStrangerComesInItsFirstHalfHour) {
   populate(40);
   start(state_of_world());
   net.run_for(3s);
   for (const auto& sent : net.taken()) EXPECT_FALSE(query_of(sent).read_only);
   const krpc::Message ping{"tt", krpc::Query{random_id(random), krpc::Ping{}, true}};
-  net.run_for(11min);
+  net.run_for(31min);
   net.taken();
   dht->add_node(world[0].endpoint);
   net.settle();
@@ -489,6 +489,11 @@ TEST_F(DhtTest, TakesAnIdThatFitsTheAddressTheOthersSee) {
   EXPECT_FALSE(is_valid_id(dht->id(), seen_at->address()));
   net.run_for(3s);
   EXPECT_TRUE(is_valid_id(dht->id(), seen_at->address()));
+  const auto finds = only<krpc::FindNode>(net.taken());
+  const bool looked = std::any_of(finds.begin(), finds.end(), [this](const auto& sent) {
+    return question_of<krpc::FindNode>(sent)->target == dht->id();
+  });
+  EXPECT_TRUE(looked) << "new id, new neighbours";
   const NodeId id = dht->id();
   const std::size_t nodes = dht->status().good_nodes;
   EXPECT_GE(nodes, 8U) << "the table came along";
