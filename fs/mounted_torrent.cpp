@@ -229,7 +229,7 @@ Task<void> keep_metainfo(Program& p, std::vector<std::byte> torrent) {
 // Peers that the link names. They are hints: each is looked up once.
 Task<void> find_hinted_peers(Program& p) {
   for (const storage::HostPort& name : p.hinted_peers) {
-    const Result<std::vector<net::Endpoint>> found = co_await net::look_up(name.first, name.second);
+    const Result<std::vector<net::Endpoint>> found = co_await net::look_up(name.host, name.port);
     if (found) p.session->add_peers(*found, net::PeerSource::tracker);
   }
 }

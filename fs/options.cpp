@@ -294,7 +294,7 @@ std::optional<Complaint> take_mount_options(RawOptions& raw, Options& options) {
 // The words of one option that takes HOST:PORT.
 std::optional<Complaint> take_host_ports(std::string_view option,
                                          const std::vector<std::string>& words,
-                                         std::vector<net::PeerName>& names) {
+                                         std::vector<storage::HostPort>& names) {
   for (const std::string& text : words) {
     const auto parsed = storage::parse_host_port(text);
     if (!parsed) {
@@ -303,7 +303,7 @@ std::optional<Complaint> take_host_ports(std::string_view option,
       line += ": not HOST:PORT, as in 192.0.2.7:6881, [2001:db8::1]:6881 or seed.example:6881";
       return usage(std::move(line));
     }
-    names.push_back({parsed->first, parsed->second});
+    names.push_back(*parsed);
   }
   return std::nullopt;
 }

@@ -40,9 +40,9 @@ struct Options {
   std::uint16_t port = kDefaultPort;
   std::string source;      // as typed
   std::string mountpoint;  // as typed
-  std::vector<net::PeerName> peers;
+  std::vector<storage::HostPort> peers;
   std::vector<std::string> trackers;                 // URLs, besides those of the source
-  std::vector<net::PeerName> dht_bootstrap;          // besides the usual routers
+  std::vector<storage::HostPort> dht_bootstrap;      // besides the usual routers
   std::optional<std::string> interface;              // a name or an address, as typed; empty: any
   std::optional<std::string> cache_dir;              // as typed
   std::optional<std::string> fsname;                 // empty: the torrent's name

@@ -87,7 +87,7 @@ struct TorrentSession::State {
   [[nodiscard]] Announcer::Parts announcer_parts();
   [[nodiscard]] ExtensionOffer offer() const;
   // Looks `name` up until it is found, and adds what it stands for.
-  [[nodiscard]] Task<void> find_peer(PeerName name);
+  [[nodiscard]] Task<void> find_peer(storage::HostPort name);
 
   // -- from the metadata to the metainfo
   // `info` matches the info-hash: makes a torrent of it, or says why it is none.
@@ -178,7 +178,7 @@ Announcer::Parts TorrentSession::State::announcer_parts() {
           .seed = random_number()};
 }
 
-Task<void> TorrentSession::State::find_peer(PeerName name) {
+Task<void> TorrentSession::State::find_peer(storage::HostPort name) {
   for (Duration pause = kFirstLookupPause;; pause = std::min(2 * pause, kLongestLookupPause)) {
     const Result<std::vector<Endpoint>> found = co_await look_up(name.host, name.port);
     if (found && !found->empty()) {
@@ -272,7 +272,7 @@ void TorrentSession::start() {
     });
   }
   s.connections.start();
-  for (const PeerName& peer : s.parts.peers) s.tasks.spawn(s.find_peer(peer));
+  for (const storage::HostPort& peer : s.parts.peers) s.tasks.spawn(s.find_peer(peer));
   s.announcer.start();
 }
 

@@ -32,13 +32,6 @@
 
 namespace swarmfs::net {
 
-// A peer as the user names it.
-struct PeerName {
-  std::string host;  // an address or a name; IPv6 without brackets
-  std::uint16_t port = 0;
-  bool operator==(const PeerName&) const = default;
-};
-
 // Bytes of blocks for a torrent with pieces of this length: enough for several readers' windows,
 // and at least two pieces and what connections read into, or a torrent of large pieces would stand
 // still.
@@ -59,7 +52,7 @@ class TorrentSession {
     std::vector<std::vector<std::string>> trackers;
     storage::WorkerPool& hashers;
     storage::Disk* disk;  // null: memory only. Addressed from the first piece on, not before.
-    std::vector<PeerName> peers;
+    std::vector<storage::HostPort> peers;
     std::uint16_t port = 0;  // told to trackers
     UdpPort* udp = nullptr;  // null: no UDP trackers
     bool allow_local = false;

@@ -15,6 +15,7 @@
 #include "storage/hash.h"
 #include "storage/layout.h"
 #include "storage/metainfo_limits.h"
+#include "storage/metainfo_sources.h"
 #include "storage/result.h"
 
 namespace swarmfs::storage {
@@ -41,12 +42,12 @@ struct Metainfo {
   bool single_file = false;  // files[0].path == {name}
   // BEP 12 tiers of URLs; `announce` is a last tier of its own if not in them.
   std::vector<std::vector<std::string>> trackers = {};
-  std::vector<std::string> web_seeds = {};                        // BEP 19 url-list
-  std::vector<std::pair<std::string, std::uint16_t>> nodes = {};  // BEP 5 host, port
-  bool is_private = false;                                        // BEP 27
-  std::optional<std::int64_t> creation_date = {};                 // Unix seconds
-  bool has_v2 = false;                     // hybrid (BEP 52): served through its v1 half
-  std::vector<std::string> warnings = {};  // oddities that were accepted, one line each
+  std::vector<std::string> web_seeds = {};         // BEP 19 url-list
+  std::vector<HostPort> nodes = {};                // BEP 5 host, port
+  bool is_private = false;                         // BEP 27
+  std::optional<std::int64_t> creation_date = {};  // Unix seconds
+  bool has_v2 = false;                             // hybrid (BEP 52): served through its v1 half
+  std::vector<std::string> warnings = {};          // oddities that were accepted, one line each
 };
 
 // Requires nothing of `bytes`. A v2-only torrent is StorageErrc::v2_only after its structure was

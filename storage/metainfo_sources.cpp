@@ -136,7 +136,7 @@ std::vector<std::string> read_web_seeds(Value list, WarningList& warnings) {
 }
 
 // [host, port]; empty when it is not that.
-std::optional<std::pair<std::string, std::uint16_t>> read_node(Value value) {
+std::optional<HostPort> read_node(Value value) {
   std::vector<Value> parts;
   for (const Value part : value.items()) {
     parts.push_back(part);
@@ -148,14 +148,14 @@ std::optional<std::pair<std::string, std::uint16_t>> read_node(Value value) {
   if (!host || host->empty() || host->size() > kMaxHostSize || has_control_or_space(*host))
     return std::nullopt;
   if (!port || *port == 0) return std::nullopt;
-  return std::pair(std::string(*host), *port);
+  return HostPort{std::string(*host), *port};
 }
 
-std::vector<std::pair<std::string, std::uint16_t>> read_nodes(Value list, WarningList& warnings) {
-  std::vector<std::pair<std::string, std::uint16_t>> nodes;
+std::vector<HostPort> read_nodes(Value list, WarningList& warnings) {
+  std::vector<HostPort> nodes;
   std::size_t ignored = list && !list.is(Type::list) ? 1 : 0;
   for (const Value item : list.items()) {
-    std::optional<std::pair<std::string, std::uint16_t>> node = read_node(item);
+    std::optional<HostPort> node = read_node(item);
     if (node && nodes.size() < kMaxNodes) {
       nodes.push_back(*std::move(node));
     } else {
@@ -194,14 +194,14 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
   if (host.empty() || host.size() > kMaxHostSize) return std::nullopt;
   if (host.front() != '[') {
     if (!std::all_of(host.begin(), host.end(), fits_host_name)) return std::nullopt;
-    return HostPort(host, port);
+    return HostPort{std::string(host), port};
   }
   if (host.back() != ']') return std::nullopt;
   host = host.substr(1, host.size() - 2);
   error_code not_an_address;
   asio::ip::make_address_v6(host, not_an_address);
   if (not_an_address) return std::nullopt;
-  return HostPort(host, port);
+  return HostPort{std::string(host), port};
 }
 
 }  // namespace swarmfs::storage

@@ -29,10 +29,17 @@ inline constexpr std::size_t kMaxNodes = 100;
 // RFC 1035, 2.3.4, as text.
 inline constexpr std::size_t kMaxHostSize = 253;
 
+// As somebody wrote it down: an address or a name that has yet to be looked up.
+struct HostPort {
+  std::string host;  // IPv6 without brackets
+  std::uint16_t port = 0;
+  bool operator==(const HostPort&) const = default;
+};
+
 struct MetainfoSources {
   std::vector<std::vector<std::string>> trackers;  // tiers; no URL twice
   std::vector<std::string> web_seeds;
-  std::vector<std::pair<std::string, std::uint16_t>> nodes;
+  std::vector<HostPort> nodes;
 };
 
 [[nodiscard]] MetainfoSources read_sources(bencode::Value root, WarningList& warnings);
@@ -43,7 +50,6 @@ struct MetainfoSources {
 // The same for http and https.
 [[nodiscard]] bool is_web_seed_url(std::string_view url);
 
-using HostPort = std::pair<std::string, std::uint16_t>;  // IPv6 without brackets
 // HOST:PORT, with IPv6 addresses in brackets. Empty: it is not that.
 [[nodiscard]] std::optional<HostPort> parse_host_port(std::string_view text);
 

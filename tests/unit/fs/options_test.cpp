@@ -118,8 +118,8 @@ TEST(OptionsTest, PeersAddUpWhereverTheyStand) {
                                        "--peer=[2001:db8::1]:65535", "-o", "peer=[::1]:4"}));
   ASSERT_TRUE(options) << options.error().line;
   EXPECT_THAT(options->peers,
-              ElementsAre(net::PeerName{"192.0.2.7", 1}, net::PeerName{"2001:db8::1", 65535},
-                          net::PeerName{"seed.example", 2}, net::PeerName{"::1", 4}));
+              ElementsAre(storage::HostPort{"192.0.2.7", 1}, storage::HostPort{"2001:db8::1", 65535},
+                          storage::HostPort{"seed.example", 2}, storage::HostPort{"::1", 4}));
 }
 
 TEST(OptionsTest, TrackersAndNodesAddUpToo) {
@@ -129,7 +129,7 @@ TEST(OptionsTest, TrackersAndNodesAddUpToo) {
   ASSERT_TRUE(options) << options.error().line;
   EXPECT_THAT(options->trackers, ElementsAre("udp://t.example:1/announce", "http://t/a?k=v,w"));
   EXPECT_THAT(options->dht_bootstrap,
-              ElementsAre(net::PeerName{"2001:db8::1", 1}, net::PeerName{"node.example", 6881}));
+              ElementsAre(storage::HostPort{"2001:db8::1", 1}, storage::HostPort{"node.example", 6881}));
 }
 
 TEST(OptionsTest, ASourceNeedNotBeAFile) {

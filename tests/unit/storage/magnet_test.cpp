@@ -113,8 +113,8 @@ TEST(MagnetTable, TheNotesHold) {
   EXPECT_THAT(row("tracker refused at use (SSRF)").trackers, ElementsAre("http://127.0.0.1:22/x"));
   EXPECT_THAT(row("web seed refused").web_seeds, ElementsAre("http://169.254.169.254/"));
   EXPECT_THAT(row("peer hint: loopback refused unless configured").peers,
-              ElementsAre(Pair("127.0.0.1", 1)));
-  EXPECT_THAT(row("bad endpoints dropped").peers, ElementsAre(Pair("::1", 6881)));
+              ElementsAre(HostPort{"127.0.0.1", 1}));
+  EXPECT_THAT(row("bad endpoints dropped").peers, ElementsAre(HostPort{"::1", 6881}));
   EXPECT_THAT(row("BEP53").selected,
               ElementsAre(FileRange{0, 0}, FileRange{2, 2}, FileRange{4, 6}));
   EXPECT_THAT(row("inverted range ignored").selected, IsEmpty());
@@ -207,7 +207,7 @@ TEST(MagnetTest, ALinkFromTheWildIsUnderstood) {
   EXPECT_THAT(magnet.trackers,
               ElementsAre("udp://tracker.example:1337/announce", "https://t.example/a?passkey=1"));
   EXPECT_THAT(magnet.web_seeds, ElementsAre("https://w.example/bunny/"));
-  EXPECT_THAT(magnet.peers, ElementsAre(Pair("seed.example", 6881), Pair("2001:db8::1", 51413)));
+  EXPECT_THAT(magnet.peers, ElementsAre(HostPort{"seed.example", 6881}, HostPort{"2001:db8::1", 51413}));
   EXPECT_THAT(magnet.selected, IsEmpty());
   EXPECT_THAT(magnet.warnings, IsEmpty());
 }

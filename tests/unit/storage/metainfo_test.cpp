@@ -189,7 +189,7 @@ TEST(TorrentTable, SourcesThatMakeNoSenseAreLeftOutAndTheTorrentKept) {
   EXPECT_THAT(parsed(load("announce_ssrf")).trackers, ElementsAre(Tier{link_local}))
       << "refused where it is resolved, by the connect policy";
   const Metainfo nodes = parsed(load("nodes_garbage"));
-  EXPECT_THAT(nodes.nodes, ElementsAre(Pair("127.0.0.1", 6881)));
+  EXPECT_THAT(nodes.nodes, ElementsAre(HostPort{"127.0.0.1", 6881}));
   EXPECT_THAT(nodes.warnings, ElementsAre(HasSubstr("5 entries")));
   const Metainfo date = parsed(load("creation_date_string"));
   EXPECT_FALSE(date.creation_date);
