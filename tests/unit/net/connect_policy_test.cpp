@@ -61,6 +61,8 @@ TEST(ConnectPolicyTest, LooksThroughIPv6FormsOfIPv4Addresses) {
 TEST(ConnectPolicyTest, LetsAFarTrackerNameNoPeerOnThisHostOrLink) {
   for (const char* local : {"127.0.0.1", "::1", "169.254.1.1", "fe80::1", "::ffff:127.0.0.1"}) {
     EXPECT_FALSE(may_connect(at(local), PeerSource::tracker, false)) << local;
+    EXPECT_FALSE(may_connect(at(local), PeerSource::pex, false)) << local;
+    EXPECT_FALSE(may_connect(at(local), PeerSource::dht, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::local_tracker, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::user, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::lsd, false)) << local;
