@@ -14,7 +14,7 @@ void swarmfs::fuzz::run(Bytes input) {
               magnet->name.find('/') == std::string::npos,
           "a clean name");
   require(magnet->peers.size() <= kMaxMagnetPeers, "the limit of peers");
-  for (const auto& peer : magnet->peers) require(peer.port != 0 && !peer.host.empty(), "a peer");
+  for (const auto& [host, port] : magnet->peers) require(port != 0 && !host.empty(), "a peer");
   require(magnet->selected.size() <= kMaxSelectedRanges, "the limit of ranges");
   std::uint64_t next = 0;
   for (const FileRange& range : magnet->selected) {

@@ -63,6 +63,7 @@ TEST(ConnectPolicyTest, LetsFarTrackersAndPeersNameNoPeerOnThisHostOrLink) {
     EXPECT_FALSE(may_connect(at(local), PeerSource::tracker, false)) << local;
     EXPECT_FALSE(may_connect(at(local), PeerSource::pex, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::pex, true)) << local;
+    EXPECT_FALSE(may_connect(at(local), PeerSource::dht, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::local_tracker, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::user, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::lsd, false)) << local;
