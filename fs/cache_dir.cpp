@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/small_file.h"
+
 namespace swarmfs::fs {
 namespace {
 
@@ -51,36 +53,10 @@ OrComplaint<void> make_folders(const files::path& path) {
   return {};
 }
 
-UniqueFd open_in(int folder, const char* name, int flags) {
-  return UniqueFd(::openat(folder, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
-}
-
 std::string read_small(int fd) {
   std::array<char, kMaxSmallFile> text{};
   const ssize_t n = ::pread(fd, text.data(), text.size(), 0);
   return {text.data(), n > 0 ? static_cast<std::size_t>(n) : 0};
-}
-
-int write_whole(int fd, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno;
-    bytes = bytes.subspan(static_cast<std::size_t>(n));
-  }
-  return 0;
-}
-
-// The file has its old content or the new one, never half of it, even after a crash. Zero or an
-// errno.
-int replace_file(int folder, const std::string& name, std::span<const std::byte> bytes) {
-  const std::string fresh = name + ".new";
-  if (::unlinkat(folder, fresh.c_str(), 0) != 0 && errno != ENOENT) return errno;
-  const UniqueFd fd = open_in(folder, fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL);
-  if (!fd) return errno;
-  if (const int error = write_whole(fd.get(), bytes); error != 0) return error;
-  if (::fsync(fd.get()) != 0) return errno;
-  return ::renameat(folder, fresh.c_str(), folder, name.c_str()) == 0 ? 0 : errno;
 }
 
 OrComplaint<UniqueFd> take_lock(int folder, const std::string& path) {
@@ -120,29 +96,6 @@ OrComplaint<std::int64_t> time_added(int folder, const std::string& path) {
   const int error = replace_file(folder, "added", bytes_of(text));
   if (error != 0) return about(path + "/added", error);
   return now;
-}
-
-UniqueFd open_folder(const std::string& path) {
-  return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-}
-
-// Empty also for what is too large to be a torrent, or no plain file.
-std::vector<std::byte> read_metainfo(int folder) {
-  const UniqueFd fd = open_in(folder, "metainfo", O_RDONLY);
-  struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0 ||
-      static_cast<std::uint64_t>(info.st_size) > storage::kMaxTorrentSize) {
-    return {};
-  }
-  std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size));
-  std::size_t size = 0;
-  while (size < bytes.size()) {
-    const ssize_t n = ::read(fd.get(), bytes.data() + size, bytes.size() - size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return {};
-    size += static_cast<std::size_t>(n);
-  }
-  return bytes;
 }
 
 }  // namespace
@@ -185,7 +138,7 @@ OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::In
 std::optional<KeptTorrent> CacheDir::load_metainfo() const {
   const UniqueFd folder = open_folder(path_);
   if (!folder) return std::nullopt;
-  std::vector<std::byte> bytes = read_metainfo(folder.get());
+  std::vector<std::byte> bytes = read_whole(folder.get(), "metainfo", storage::kMaxTorrentSize);
   Result<storage::Metainfo> metainfo = storage::parse_metainfo(bytes);
   if (!metainfo || metainfo->info_hash != info_hash_) return std::nullopt;
   return KeptTorrent{std::move(bytes), *std::move(metainfo)};
@@ -195,7 +148,8 @@ OrComplaint<void> CacheDir::keep_metainfo(std::span<const std::byte> torrent) co
   const UniqueFd folder = open_folder(path_);
   if (!folder) return about(path_, errno);
   // Usually the same as last time: no need to wear the disk.
-  const std::vector<std::byte> kept = read_metainfo(folder.get());
+  const std::vector<std::byte> kept =
+      read_whole(folder.get(), "metainfo", storage::kMaxTorrentSize);
   if (std::equal(kept.begin(), kept.end(), torrent.begin(), torrent.end())) return {};
   const int error = replace_file(folder.get(), "metainfo", torrent);
   if (error != 0) return about(path_ + "/metainfo", error);

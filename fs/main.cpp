@@ -14,9 +14,24 @@
 #include "fs/options.h"
 #include "fs/source.h"
 #include "fs/torrent_report.h"
+#include "net/local_interface.h"
 
 namespace swarmfs::fs {
 namespace {
+
+OrComplaint<net::LocalInterface> find_interface(const Options& options) {
+  if (!options.interface) return net::LocalInterface();
+  Result<net::LocalInterface> found = net::find_local_interface(*options.interface);
+  if (found) return *std::move(found);
+  return Complaint{"--interface " + *options.interface + ": " + found.error().message() +
+                   "; name a network device of this machine (ip link) or one of its addresses"};
+}
+
+OrComplaint<Source> find_source(const Options& options) {
+  const OrComplaint<net::LocalInterface> interface = find_interface(options);
+  if (!interface) return interface.error();
+  return open_source(options.source, options.allow_local, *interface);
+}
 
 int mount(const Options& options) {
   const OrComplaint<std::string> cache =
@@ -26,7 +41,7 @@ int mount(const Options& options) {
   if (!mountpoint) return complain(mountpoint.error());
   const OrComplaint<void> allowed = check_may_mount(options.allow_other);
   if (!allowed) return complain(allowed.error());
-  OrComplaint<Source> source = open_source(options.source, options.allow_local);
+  OrComplaint<Source> source = find_source(options);
   if (!source) return complain(source.error());
   const auto* const torrent = std::get_if<TorrentFile>(&*source);
   const OrComplaint<void> apart =
@@ -52,7 +67,7 @@ std::string describe(const storage::Magnet& magnet) {
 }
 
 int check(const Options& options) {
-  const OrComplaint<Source> source = open_source(options.source, options.allow_local);
+  const OrComplaint<Source> source = find_source(options);
   if (!source) return complain(source.error());
   const std::string text = std::visit([](const auto& s) { return describe(s); }, *source);
   std::fputs(text.c_str(), stdout);

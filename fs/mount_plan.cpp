@@ -15,6 +15,19 @@ void add_tracker(MountPlan& plan, const std::string& url) {
   if (std::none_of(plan.trackers.begin(), plan.trackers.end(), has)) plan.trackers.push_back({url});
 }
 
+// The user's word counts for more than that of others, wherever they have named it too.
+void put_first(MountPlan& plan, const std::vector<std::string>& urls) {
+  std::vector<std::vector<std::string>> others = std::exchange(plan.trackers, {});
+  for (const std::string& url : urls) add_tracker(plan, url);
+  plan.user_tiers = plan.trackers.size();
+  for (std::vector<std::string>& tier : others) {
+    std::erase_if(tier, [&urls](const std::string& url) {
+      return std::find(urls.begin(), urls.end(), url) != urls.end();
+    });
+    if (!tier.empty()) plan.trackers.push_back(std::move(tier));
+  }
+}
+
 void take_torrent(MountPlan& plan, std::vector<std::byte> bytes, storage::Metainfo metainfo) {
   plan.title = metainfo.name;
   plan.trackers = metainfo.trackers;
@@ -48,7 +61,7 @@ MountPlan plan_mount(Source source, std::optional<KeptTorrent> kept,
     if (kept) take_torrent(plan, std::move(kept->bytes), std::move(kept->metainfo));
     take_magnet(plan, std::move(std::get<storage::Magnet>(source)));
   }
-  for (const std::string& url : more_trackers) add_tracker(plan, url);
+  put_first(plan, more_trackers);
   return plan;
 }
 

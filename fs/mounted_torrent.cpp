@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "fs/cache_dir.h"
+#include "fs/dht_file.h"
 #include "fs/file_selection.h"
 #include "fs/fuse_session.h"
 #include "fs/log.h"
@@ -28,9 +30,10 @@
 #include "fs/stderr_capture.h"
 #include "fs/torrent_fs.h"
 #include "net/clock.h"
+#include "net/discovery.h"
+#include "net/local_interface.h"
 #include "net/name_lookup.h"
 #include "net/torrent_session.h"
-#include "net/udp_port.h"
 #include "storage/disk.h"
 #include "storage/task_group.h"
 #include "storage/worker_pool.h"
@@ -95,6 +98,7 @@ struct Program {
   const Options& options;
   StartReport& report;
   std::shared_ptr<const CacheDir> cache;
+  std::string cache_root;
   Log log;
   net::RealClock clock;
   storage::WorkerPool hashers;
@@ -103,7 +107,8 @@ struct Program {
   std::vector<storage::FileRange> selected;
   std::vector<storage::HostPort> hinted_peers;
   std::unique_ptr<storage::RealDisk> disk;
-  std::unique_ptr<net::UdpPort> udp;
+  net::LocalInterface interface;
+  std::unique_ptr<net::Discovery> discovery;
   std::unique_ptr<net::TorrentSession> session;
   std::unique_ptr<TorrentFs> fs;
   std::unique_ptr<FuseSession> fuse;
@@ -181,9 +186,16 @@ std::optional<std::uint32_t> first_unreachable_piece(const Program& p) {
   return first;
 }
 
+// What was asked for peers, and what it said.
+std::string sources_status(const Program& p) {
+  const std::string trackers = p.session->trackers_status();
+  const std::string dht = p.discovery->status();
+  return trackers + (trackers.empty() || dht.empty() ? "" : ", ") + dht;
+}
+
 StallReason why_nothing_comes(const Program& p) {
   return stall_reason({.swarm = p.session->status(),
-                       .sources = p.session->trackers_status(),
+                       .sources = sources_status(p),
                        .needs_metadata = !p.fs->attached(),
                        .unreachable_piece = first_unreachable_piece(p)});
 }
@@ -234,9 +246,19 @@ Task<void> find_hinted_peers(Program& p) {
   }
 }
 
+// For the next run. A table that never filled says nothing.
+void remember_nodes(const Program& p) {
+  const std::optional<net::DhtState> state = p.discovery->dht_state();
+  if (!state || state->nodes.empty()) return;
+  if (const int error = save_dht_state(p.cache_root, *state); error != 0) {
+    p.log.write(LogLevel::info,
+                "the DHT's nodes are not kept: " + std::string(std::strerror(error)));
+  }
+}
+
 // Until unmounted or told to stop. Unmounted first, network second: nobody waits for a tracker.
 Task<void> live(Program& p) {
-  p.udp->start();
+  p.discovery->start();
   p.session->start();
   co_await p.fuse->serve();
   begin_last_seconds();
@@ -244,22 +266,32 @@ Task<void> live(Program& p) {
   p.watchers.cancel();
   co_await p.watchers.join();
   co_await p.fs->stop();
+  remember_nodes(p);
   co_await p.session->stop();
-  co_await p.udp->stop();
+  co_await p.discovery->stop();
   p.log.write(LogLevel::info, "unmounted");
 }
 
 void build_session(Program& p, MountPlan plan) {
   const auto log = [l = p.log](int level, const std::string& line) { l(level, line); };
-  p.udp = net::open_udp_port(p.io.get_executor(), p.options.port, {},
-                             [log](const std::string& line) { log(1, line); });
+  p.discovery =
+      std::make_unique<net::Discovery>(net::Discovery::Parts{.executor = p.io.get_executor(),
+                                                             .clock = p.clock,
+                                                             .port = p.options.port,
+                                                             .interface = p.interface,
+                                                             .dht = p.options.dht,
+                                                             .lsd = p.options.lsd,
+                                                             .routers = p.options.dht_bootstrap,
+                                                             .saved = load_dht_state(p.cache_root),
+                                                             .allow_local = p.options.allow_local,
+                                                             .log = log});
   const auto keep = [&p](std::span<const std::byte> torrent) {
     p.life.spawn(keep_metainfo(p, {torrent.begin(), torrent.end()}));
   };
   p.session = std::make_unique<net::TorrentSession>(
       net::TorrentSession::Parts{.executor = p.io.get_executor(),
                                  .clock = p.clock,
-                                 .dialer = net::tcp_dialer(p.io.get_executor()),
+                                 .dialer = net::tcp_dialer(p.io.get_executor(), p.interface),
                                  .info_hash = plan.info_hash,
                                  .metainfo = std::move(plan.metainfo),
                                  .torrent = std::move(plan.torrent),
@@ -268,7 +300,9 @@ void build_session(Program& p, MountPlan plan) {
                                  .disk = p.disk.get(),
                                  .peers = p.options.peers,
                                  .port = p.options.port,
-                                 .udp = p.udp.get(),
+                                 .discovery = p.discovery.get(),
+                                 .interface = p.interface,
+                                 .user_tiers = plan.user_tiers,
                                  .allow_local = p.options.allow_local,
                                  .pex = p.options.pex,
                                  .log = log,
@@ -360,6 +394,14 @@ int run_mounted(const Options& options, Source source, const std::string& mountp
   Program p(
       *io, options, report, cache,
       options.foreground ? Log::to_stderr(options.log_level) : Log::to_syslog(options.log_level));
+  p.cache_root = cache_root;
+  if (options.interface) {
+    Result<net::LocalInterface> interface = net::find_local_interface(*options.interface);
+    if (!interface)
+      return report.failed(
+          {"--interface " + *options.interface + ": " + interface.error().message()});
+    p.interface = *std::move(interface);
+  }
   report.waiting_for("the kernel to mount " + mountpoint);
   if (const auto complaint = build(p, std::move(plan), mountpoint)) {
     return report.failed(*complaint);

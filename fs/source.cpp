@@ -86,12 +86,13 @@ SourceKind kind_of_source(const std::string& typed) {
   return is_hash && !exists(typed) ? SourceKind::magnet : SourceKind::file;
 }
 
-OrComplaint<Source> open_source(const std::string& typed, bool allow_local) {
+OrComplaint<Source> open_source(const std::string& typed, bool allow_local,
+                                const net::LocalInterface& interface) {
   switch (kind_of_source(typed)) {
     case SourceKind::standard_input:
       return open_stdin();
     case SourceKind::url: {
-      OrComplaint<TorrentFile> torrent = download_torrent(typed, allow_local);
+      OrComplaint<TorrentFile> torrent = download_torrent(typed, allow_local, interface);
       if (!torrent) return torrent.error();
       return Source(*std::move(torrent));
     }

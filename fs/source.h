@@ -10,6 +10,7 @@
 
 #include "fs/complaint.h"
 #include "fs/torrent_file.h"
+#include "net/local_interface.h"
 #include "storage/magnet.h"
 
 namespace swarmfs::fs {
@@ -17,7 +18,8 @@ namespace swarmfs::fs {
 // A Magnet in here has a v1 hash.
 using Source = std::variant<TorrentFile, storage::Magnet>;
 
-[[nodiscard]] OrComplaint<Source> open_source(const std::string& typed, bool allow_local);
+[[nodiscard]] OrComplaint<Source> open_source(const std::string& typed, bool allow_local,
+                                              const net::LocalInterface& interface = {});
 
 enum class SourceKind : std::uint8_t { file, standard_input, url, magnet };
 

@@ -77,17 +77,18 @@ Task<void> say_when_slow(net::Clock& clock, std::string url) {
 }
 
 Task<void> fetch_into(net::Clock& clock, std::string url, bool allow_local,
-                      std::optional<OrComplaint<Bytes>>& bytes) {
-  auto fetching = fetch_torrent(clock, std::move(url), allow_local);
+                      net::LocalInterface interface, std::optional<OrComplaint<Bytes>>& bytes) {
+  auto fetching = fetch_torrent(clock, std::move(url), allow_local, std::move(interface));
   bytes = co_await std::move(fetching);
 }
 
-OrComplaint<Bytes> fetch_now(asio::io_context& io, const std::string& url, bool allow_local) {
+OrComplaint<Bytes> fetch_now(asio::io_context& io, const std::string& url, bool allow_local,
+                             net::LocalInterface interface) {
   net::RealClock clock(io.get_executor());
   storage::TaskGroup watchers(io.get_executor());
   storage::TaskGroup tasks(io.get_executor());
   std::optional<OrComplaint<Bytes>> bytes;
-  tasks.spawn(fetch_into(clock, url, allow_local, bytes));
+  tasks.spawn(fetch_into(clock, url, allow_local, std::move(interface), bytes));
   if (::isatty(STDERR_FILENO) == 1) watchers.spawn(say_when_slow(clock, url));
   while (tasks.size() > 0) io.run_one();
   watchers.cancel();
@@ -97,12 +98,14 @@ OrComplaint<Bytes> fetch_now(asio::io_context& io, const std::string& url, bool 
 
 }  // namespace
 
-Task<OrComplaint<Bytes>> fetch_torrent(net::Clock& clock, std::string url, bool allow_local) {
+Task<OrComplaint<Bytes>> fetch_torrent(net::Clock& clock, std::string url, bool allow_local,
+                                       net::LocalInterface interface) {
   net::HttpRequest request{.url = url,
                            .source = net::UrlSource::user,
                            .allow_local = allow_local,
                            .deadline = kDownloadDeadline,
-                           .max_body = storage::kMaxTorrentSize};
+                           .max_body = storage::kMaxTorrentSize,
+                           .interface = std::move(interface)};
   auto getting = net::http_get(clock, std::move(request));
   Result<net::HttpReply> reply = co_await std::move(getting);
   if (!reply) co_return explain_download_failure(url, reply.error());
@@ -112,12 +115,13 @@ Task<OrComplaint<Bytes>> fetch_torrent(net::Clock& clock, std::string url, bool 
   co_return bytes;
 }
 
-OrComplaint<TorrentFile> download_torrent(const std::string& url, bool allow_local) {
+OrComplaint<TorrentFile> download_torrent(const std::string& url, bool allow_local,
+                                          net::LocalInterface interface) {
   // Destroying it would wait for a name lookup that was given up. After a success there is none,
   // and its threads must be gone before a fork.
   static asio::io_context* io = nullptr;
   io = new asio::io_context(1);
-  OrComplaint<Bytes> bytes = fetch_now(*io, url, allow_local);
+  OrComplaint<Bytes> bytes = fetch_now(*io, url, allow_local, std::move(interface));
   if (!bytes) return bytes.error();
   delete std::exchange(io, nullptr);
   return to_torrent(url, *std::move(bytes));

@@ -12,6 +12,7 @@
 #include "fs/complaint.h"
 #include "fs/torrent_file.h"
 #include "net/clock.h"
+#include "net/local_interface.h"
 
 namespace swarmfs::fs {
 
@@ -20,12 +21,12 @@ inline constexpr net::Duration kDownloadDeadline = std::chrono::seconds(60);
 
 // What lies at `url`, which may be a local address; a redirect may not lead to a more local one
 // unless `allow_local`.
-[[nodiscard]] Task<OrComplaint<std::vector<std::byte>>> fetch_torrent(net::Clock& clock,
-                                                                      std::string url,
-                                                                      bool allow_local);
+[[nodiscard]] Task<OrComplaint<std::vector<std::byte>>> fetch_torrent(
+    net::Clock& clock, std::string url, bool allow_local, net::LocalInterface interface = {});
 
 // The same and parsed, in an event loop of its own. SIGINT is left alone: it ends the process.
-[[nodiscard]] OrComplaint<TorrentFile> download_torrent(const std::string& url, bool allow_local);
+[[nodiscard]] OrComplaint<TorrentFile> download_torrent(const std::string& url, bool allow_local,
+                                                        net::LocalInterface interface = {});
 
 // -- pure parts
 // What went wrong, and what to do. `ec` from net::http_get(), `status` other than 200.

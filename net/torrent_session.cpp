@@ -86,6 +86,7 @@ struct TorrentSession::State {
   [[nodiscard]] Connections::Config connections_config() const;
   [[nodiscard]] Announcer::Parts announcer_parts();
   [[nodiscard]] ExtensionOffer offer() const;
+  void look_around();  // in the DHT and on the local network
   // Looks `name` up until it is found, and adds what it stands for.
   [[nodiscard]] Task<void> find_peer(storage::HostPort name);
 
@@ -109,6 +110,7 @@ struct TorrentSession::State {
   std::optional<storage::PieceStore> store;
   std::optional<Swarm> swarm;
   Announcer announcer;
+  Discovery::Search search;
   storage::TaskGroup tasks;  // name lookups, and the way from metadata to metainfo
   storage::WaitList decided;
   std::optional<error_code> failure;
@@ -174,8 +176,23 @@ Announcer::Parts TorrentSession::State::announcer_parts() {
           .progress = progress,
           .found = found,
           .log = log,
-          .udp = parts.udp,
-          .seed = random_number()};
+          .udp = parts.discovery != nullptr ? &parts.discovery->udp() : nullptr,
+          .seed = random_number(),
+          .user_tiers = parts.user_tiers,
+          .interface = parts.interface,
+          .external_address = [this](const asio::ip::address& address) {
+            if (parts.discovery != nullptr) parts.discovery->external_address(address);
+          }};
+}
+
+void TorrentSession::State::look_around() {
+  if (parts.discovery == nullptr || (parts.metainfo && parts.metainfo->is_private)) return;
+  const auto found = [this](std::span<const Endpoint> peers, PeerSource source) {
+    connections.add_peers(peers, source);
+  };
+  const std::vector<storage::HostPort> nodes =
+      parts.metainfo ? parts.metainfo->nodes : std::vector<storage::HostPort>();
+  search = parts.discovery->search(parts.info_hash, nodes, found);
 }
 
 Task<void> TorrentSession::State::find_peer(storage::HostPort name) {
@@ -226,6 +243,7 @@ void TorrentSession::State::fail(error_code why) {
 void TorrentSession::State::begin_data() {
   const storage::Metainfo& metainfo = *parts.metainfo;
   if (metainfo.is_private) {  // BEP 27
+    search = {};
     pex.reset();
     connections.make_private();
   }
@@ -272,6 +290,7 @@ void TorrentSession::start() {
     });
   }
   s.connections.start();
+  s.look_around();
   for (const storage::HostPort& peer : s.parts.peers) s.tasks.spawn(s.find_peer(peer));
   s.announcer.start();
 }
@@ -281,6 +300,7 @@ Task<void> TorrentSession::stop() {
   s->stopping = true;
   if (!s->swarm && !s->failure) s->failure = storage::StorageErrc::closed;
   s->decided.wake_all();
+  s->search = {};
   if (s->store) s->store->close();
   s->tasks.cancel();
   storage::TaskGroup both(s->parts.executor);

@@ -21,10 +21,11 @@
 
 #include "net/clock.h"
 #include "net/connections.h"
+#include "net/discovery.h"
+#include "net/local_interface.h"
 #include "net/stream.h"
 #include "net/swarm.h"
 #include "net/tracker.h"
-#include "net/udp_port.h"
 #include "storage/disk.h"
 #include "storage/metainfo.h"
 #include "storage/piece_store.h"
@@ -53,8 +54,10 @@ class TorrentSession {
     storage::WorkerPool& hashers;
     storage::Disk* disk;  // null: memory only. Addressed from the first piece on, not before.
     std::vector<storage::HostPort> peers;
-    std::uint16_t port = 0;  // told to trackers
-    UdpPort* udp = nullptr;  // null: no UDP trackers
+    std::uint16_t port = 0;          // told to trackers
+    Discovery* discovery = nullptr;  // null: no DHT, no LSD, no UDP trackers
+    LocalInterface interface = {};   // that trackers are reached by
+    std::size_t user_tiers = 0;      // the first ones of `trackers`, which the user named
     bool allow_local = false;
     bool pex = true;  // exchange peers with peers (BEP 11); never for a private torrent
     Connections::Log log;

@@ -162,12 +162,14 @@ def force_unmount(path):
 class Mount:
     """The program in the foreground on a mountpoint of its own."""
 
-    def __init__(self, case, torrent, *options, peers=(), mountpoint=None, cache=None, allow_local=True, wait=True):
+    def __init__(self, case, torrent, *options, peers=(), mountpoint=None, cache=None, allow_local=True, wait=True,
+                 discovery=False):
         self.case, self.torrent = case, torrent
         self.path = mountpoint or case.new_dir("mnt")
         self.cache = cache or case.new_dir("cache")
         self.log_path = os.path.join(case.new_dir("log"), "log")
         command = [SWARMFS, "-f", "--cache-dir", self.cache, "--log-level", "debug"]
+        command += [] if discovery else ["--no-dht", "--no-lsd"]  # nothing leaves this machine
         command += ["--allow-local"] if allow_local else []
         for peer in peers:
             command += ["--peer", peer]

@@ -78,10 +78,12 @@ TEST(MountPlanTest, WhatWasKeptServesALink) {
   EXPECT_THAT(plan.selected, SizeIs(1));
 }
 
-TEST(MountPlanTest, TheUsersTrackersAreAdded) {
+TEST(MountPlanTest, TheUsersTrackersComeFirstWhoeverElseNamesThem) {
   const MountPlan plan = plan_mount(link(), kept(), {"http://a/", "http://mine/"});
-  EXPECT_THAT(plan.trackers,
-              ElementsAre(ElementsAre("http://a/", "http://b/"), ElementsAre("http://mine/")));
+  EXPECT_THAT(plan.trackers, ElementsAre(ElementsAre("http://a/"), ElementsAre("http://mine/"),
+                                         ElementsAre("http://b/")));
+  EXPECT_EQ(plan.user_tiers, 2U);
+  EXPECT_EQ(plan_mount(link(), kept(), {}).user_tiers, 0U);
   EXPECT_THAT(plan_mount(link(), {}, {}).trackers, IsEmpty());
 }
 
