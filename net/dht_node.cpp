@@ -40,7 +40,7 @@ bool DhtNode::may_ask(const UdpEndpoint& endpoint) const {
                      parts_.allow_local);
 }
 
-bool DhtNode::ask(const UdpEndpoint& to, krpc::Question question, DhtQueries::Answer then) {
+bool DhtNode::ask(const UdpEndpoint& to, const krpc::Question& question, DhtQueries::Answer then) {
   const NodeId& own = table(family_of(to.address())).own();
   const bool ping = std::holds_alternative<krpc::Ping>(question);
   auto answered = [this, to, ping, then = std::move(then)](const DhtQueries::Outcome& outcome) {
@@ -48,7 +48,7 @@ bool DhtNode::ask(const UdpEndpoint& to, krpc::Question question, DhtQueries::An
     if (running_ && then) then(outcome);
   };
   const bool read_only = reachability_.read_only(parts_.clock.now());
-  krpc::Query query{own, std::move(question), read_only};
+  krpc::Query query{own, question, read_only};
   if (!running_ || !queries_.ask(to, std::move(query), std::move(answered))) return false;
   reachability_.on_sent(to, parts_.clock.now());
   return true;

@@ -56,7 +56,7 @@ class DhtNode {
   // True when a node at `endpoint`, named by anybody, may be written to.
   [[nodiscard]] bool may_ask(const UdpEndpoint& endpoint) const;
   // False: not sent, and `then` (may be empty) is not called. Not before this returns.
-  bool ask(const UdpEndpoint& to, krpc::Question question, DhtQueries::Answer then);
+  bool ask(const UdpEndpoint& to, const krpc::Question& question, DhtQueries::Answer then);
   // Asks a node whether it is there, if the table would take it.
   void probe(const NodeContact& node);
   // One question that keeps the family's table fresh, when one is due.

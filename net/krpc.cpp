@@ -83,33 +83,49 @@ Want read_want(bencode::Value value) {
   return want;
 }
 
-// The question, or the code of the error that is its answer.
-std::variant<Question, std::int64_t> read_question(std::string_view method,
-                                                   bencode::Value arguments) {
-  if (method == "ping") return Question(Ping{});
+// The code of the error that is the only answer; 0: `into` is the question.
+std::int64_t read_question(std::string_view method, bencode::Value arguments, Question& into) {
+  if (method == "ping") {
+    into.emplace<Ping>();
+    return 0;
+  }
   if (method == "find_node") {
     const auto target = read_id(arguments["target"]);
     if (!target) return kProtocolError;
-    return Question(FindNode{*target, read_want(arguments["want"])});
+    into.emplace<FindNode>(FindNode{*target, read_want(arguments["want"])});
+    return 0;
   }
   if (method != "get_peers" && method != "announce_peer") return kMethodUnknown;
   const auto info_hash = read_id(arguments["info_hash"]);
   if (!info_hash) return kProtocolError;
-  if (method == "get_peers") return Question(GetPeers{*info_hash, read_want(arguments["want"])});
+  if (method == "get_peers") {
+    into.emplace<GetPeers>(GetPeers{*info_hash, read_want(arguments["want"])});
+    return 0;
+  }
   const bool implied_port = arguments["implied_port"].integer().value_or(0) != 0;
   const auto port = arguments["port"].integer(1, 65535);
   const auto token = arguments["token"].string();
   if ((!port && !implied_port) || !token || token->size() > kMaxToken) return kProtocolError;
-  return Question(AnnouncePeer{*info_hash, static_cast<std::uint16_t>(port.value_or(0)),
-                               implied_port, std::string(*token)});
+  auto& announce = into.emplace<AnnouncePeer>();
+  announce.info_hash = *info_hash;
+  announce.port = static_cast<std::uint16_t>(port.value_or(0));
+  announce.implied_port = implied_port;
+  announce.token = *token;
+  return 0;
 }
 
-std::variant<Query, Reply, Error, BadQuery> read_query(bencode::Value root) {
+void read_query(bencode::Value root, Message& into) {
   const auto id = read_id(root["a"]["id"]);
-  if (!id) return BadQuery{kProtocolError};
-  const auto question = read_question(root["q"].string().value_or(""), root["a"]);
-  if (const auto* code = std::get_if<std::int64_t>(&question)) return BadQuery{*code};
-  return Query{*id, std::get<Question>(question), root["ro"].integer() == 1};
+  auto& query = into.body.emplace<Query>();
+  const std::int64_t code =
+      id ? read_question(root["q"].string().value_or(""), root["a"], query.question)
+         : kProtocolError;
+  if (code != 0) {
+    into.body.emplace<BadQuery>(BadQuery{code});
+    return;
+  }
+  query.id = *id;
+  query.read_only = root["ro"].integer() == 1;
 }
 
 Result<Reply> read_reply(bencode::Value body) {
@@ -245,7 +261,7 @@ Result<Message> decode(std::span<const std::byte> datagram) {
   message.ip = read_endpoint<UdpEndpoint>(root["ip"].string().value_or(""));
   const auto kind = root["y"].string();
   if (kind == "q") {
-    message.body = read_query(root);
+    read_query(root, message);
   } else if (kind == "r") {
     const auto reply = read_reply(root["r"]);
     if (!reply) return reply.error();
