@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/clock.h"
+#include "net/host_port.h"
 #include "net/stream.h"
 #include "net/swarm.h"
 #include "net/tracker.h"
@@ -26,11 +27,7 @@
 namespace swarmfs::net {
 
 // A peer as the user names it.
-struct PeerName {
-  std::string host;  // an address or a name; IPv6 without brackets
-  std::uint16_t port = 0;
-  bool operator==(const PeerName&) const = default;
-};
+using PeerName = HostPort;
 
 // Bytes of blocks for a torrent with pieces of this length: enough for several readers' windows,
 // and at least two pieces and what connections read into, or a torrent of large pieces would stand
