@@ -17,9 +17,11 @@ void DhtStore::announce(const NodeId& info_hash, const Endpoint& peer, TimePoint
   const auto owned = per_host_.find(host_of(peer));
   if (owned != per_host_.end() && owned->second >= kMaxStoredPerHost) return;
   const auto known = torrents_.find(info_hash);
-  if (known == torrents_.end() && torrents_.size() >= kMaxStoredTorrents) {
-    drop_oldest_of(std::get<NodeId>(*by_age_.begin()));
-  } else if (known != torrents_.end() && known->second.size() >= kMaxStoredPerTorrent) {
+  if (known == torrents_.end()) {
+    while (torrents_.size() >= kMaxStoredTorrents) {  // a torrent goes with its last peer
+      drop_oldest_of(std::get<NodeId>(*by_age_.begin()));
+    }
+  } else if (known->second.size() >= kMaxStoredPerTorrent) {
     drop_oldest_of(info_hash);
   }
   if (by_age_.size() >= kMaxStoredPeers) drop_oldest_of(std::get<NodeId>(*by_age_.begin()));
