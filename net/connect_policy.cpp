@@ -80,7 +80,8 @@ Scope scope_of(const asio::ip::address& address) {
 bool may_connect(const Endpoint& endpoint, PeerSource source, bool allow_local) {
   const Scope scope = scope_of(endpoint.address());
   if (endpoint.port() == 0 || scope == Scope::unusable) return false;
-  return allow_local || scope >= Scope::private_network || source != PeerSource::tracker;
+  const bool trusted = source == PeerSource::user || source == PeerSource::local_tracker;
+  return allow_local || scope >= Scope::private_network || trusted;
 }
 
 bool may_fetch(const Endpoint& endpoint, UrlSource source, std::string_view path, Scope previous,

@@ -26,8 +26,9 @@ enum class Scope : std::uint8_t {
 // Looks through every IPv6 form that carries an IPv4 address to the one that will be reached.
 [[nodiscard]] Scope scope_of(const asio::ip::address& address);
 
-// Who named a peer's address. local_tracker: a tracker that is itself loopback or link-local.
-enum class PeerSource : std::uint8_t { user, tracker, local_tracker };
+// Who named a peer's address. local_tracker: a tracker that is itself loopback or link-local. dht:
+// also who named a node of the DHT.
+enum class PeerSource : std::uint8_t { user, tracker, local_tracker, dht };
 
 // True when the peer `endpoint`, named by `source`, may be dialled. Never port 0, unspecified,
 // multicast or broadcast; loopback and link-local only from the user or a local tracker; private

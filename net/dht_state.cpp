@@ -9,7 +9,6 @@ namespace swarmfs::net {
 namespace {
 
 namespace bencode = storage::bencode;
-using krpc::Family;
 
 constexpr std::int64_t kVersion = 1;
 constexpr bencode::Limits kStateLimits{2, 20};
@@ -29,8 +28,8 @@ std::string encode_dht_state(const DhtState& state) {
   root.add("version", kVersion);
   if (state.id) root.add("id", state.id->bytes);
   if (state.id6) root.add("id6", state.id6->bytes);
-  root.add("nodes", krpc::compact_nodes(state.nodes, Family::v4));
-  root.add("nodes6", krpc::compact_nodes(state.nodes, Family::v6));
+  root.add("nodes", krpc::compact_nodes(state.nodes, Family::ipv4));
+  root.add("nodes6", krpc::compact_nodes(state.nodes, Family::ipv6));
   return root.encode();
 }
 
@@ -43,7 +42,7 @@ DhtState decode_dht_state(std::span<const std::byte> bytes) {
   state.id = read_id(root["id"]);
   state.id6 = read_id(root["id6"]);
   for (const auto& [key, family] :
-       {std::pair("nodes", Family::v4), std::pair("nodes6", Family::v6)}) {
+       {std::pair("nodes", Family::ipv4), std::pair("nodes6", Family::ipv6)}) {
     krpc::read_compact_nodes(root[key].string().value_or(""), family, kMaxSavedNodes, state.nodes);
   }
   return state;

@@ -116,8 +116,8 @@ Result<Reply> read_reply(bencode::Value body) {
   const auto id = read_id(body["id"]);
   if (!id) return NetErrc::protocol_error;
   Reply reply{*id, {}, {}, {}};
-  read_compact_nodes(body["nodes"].string().value_or(""), Family::v4, kMaxNodes, reply.nodes);
-  read_compact_nodes(body["nodes6"].string().value_or(""), Family::v6, kMaxNodes, reply.nodes);
+  read_compact_nodes(body["nodes"].string().value_or(""), Family::ipv4, kMaxNodes, reply.nodes);
+  read_compact_nodes(body["nodes6"].string().value_or(""), Family::ipv6, kMaxNodes, reply.nodes);
   for (const bencode::Value item : body["values"].items()) {
     if (reply.values.size() == kMaxValues) break;
     const auto peer = read_endpoint<Endpoint>(item.string().value_or(""));
@@ -179,8 +179,8 @@ void write(bencode::Dictionary& root, const Query& query) {
 void write(bencode::Dictionary& root, const Reply& reply) {
   bencode::Dictionary body;
   body.add("id", characters(reply.id));
-  const std::string nodes = compact_nodes(reply.nodes, Family::v4);
-  const std::string nodes6 = compact_nodes(reply.nodes, Family::v6);
+  const std::string nodes = compact_nodes(reply.nodes, Family::ipv4);
+  const std::string nodes6 = compact_nodes(reply.nodes, Family::ipv6);
   if (!nodes.empty()) body.add("nodes", nodes);
   if (!nodes6.empty()) body.add("nodes6", nodes6);
   if (!reply.token.empty()) body.add("token", reply.token);
@@ -218,7 +218,7 @@ std::string compact_nodes(std::span<const NodeContact> nodes, Family family) {
 
 void read_compact_nodes(std::string_view records, Family family, std::size_t limit,
                         std::vector<NodeContact>& out) {
-  const std::size_t stride = kIdSize + (family == Family::v4 ? kEndpoint4 : kEndpoint6);
+  const std::size_t stride = kIdSize + (family == Family::ipv4 ? kEndpoint4 : kEndpoint6);
   for (; records.size() >= stride && limit > 0; records.remove_prefix(stride), --limit) {
     NodeContact node;
     std::copy_n(records.begin(), kIdSize, reinterpret_cast<char*>(node.id.bytes.data()));

@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "net/name_lookup.h"
 #include "net/node_id.h"
 #include "net/stream.h"
 #include "storage/result.h"
@@ -111,10 +112,6 @@ struct Message {
 [[nodiscard]] std::string encode(const Message& message);
 
 // Compact node info (BEP 5, BEP 32): the nodes of one family, 26 or 38 bytes each.
-enum class Family : std::uint8_t { v4, v6 };
-[[nodiscard]] inline Family family_of(const asio::ip::address& address) {
-  return address.is_v4() ? Family::v4 : Family::v6;
-}
 [[nodiscard]] std::string compact_nodes(std::span<const NodeContact> nodes, Family family);
 // Appends at most `limit` nodes. Whole records only; nodes with port 0 or an address of the other
 // family are left out.

@@ -64,9 +64,12 @@ TEST(ConnectPolicyTest, LetsAFarTrackerNameNoPeerOnThisHostOrLink) {
     EXPECT_TRUE(may_connect(at(local), PeerSource::local_tracker, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::user, false)) << local;
     EXPECT_TRUE(may_connect(at(local), PeerSource::tracker, true)) << local;
+    EXPECT_FALSE(may_connect(at(local), PeerSource::dht, false)) << local;
+    EXPECT_TRUE(may_connect(at(local), PeerSource::dht, true)) << local;
   }
   for (const char* far : {"10.0.0.1", "192.168.0.7", "fd00::7", "1.2.3.4", "2001:db8::1"}) {
     EXPECT_TRUE(may_connect(at(far), PeerSource::tracker, false)) << far;
+    EXPECT_TRUE(may_connect(at(far), PeerSource::dht, false)) << far;
   }
 }
 
