@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "net/connect_policy.h"
@@ -58,7 +59,8 @@ struct Dht::State {
     std::size_t open_runs = 0;
     std::size_t in_a_row = 0;  // passes with the same outcome
     bool found_last = false;
-    bool unheard = false;  // nobody answered the last pass
+    bool unheard = false;       // nobody answered the last pass
+    std::set<Family> families;  // that it went through
     TimePoint next_pass{};
   };
   // One lookup at work.
@@ -83,7 +85,7 @@ struct Dht::State {
 
   // -- getting in
   void join(Side& side);
-  void end_join(Side& side);
+  void end_join(const Run& run);
   void on_first_node(Family family);
   static Task<void> find_entrances(State* self, HostPort router);
   void add_entrance(const UdpEndpoint& endpoint);
@@ -104,9 +106,10 @@ struct Dht::State {
   // -- searches
   std::uint64_t add_search(DhtSearchRequest request);
   void begin_pass(const std::shared_ptr<Search>& search);
+  void join_pass(const std::shared_ptr<Search>& search, Family family);
   void announce(const Run& run, Search& search);
   void end_pass(const std::shared_ptr<Search>& search);
-  void wake_searches();
+  void search_through(Family family);
   void end_search(std::uint64_t id);
 
   Parts parts;
@@ -201,7 +204,8 @@ void Dht::State::join(Side& side) {
   pump(side.joining);
 }
 
-void Dht::State::end_join(Side& side) {
+void Dht::State::end_join(const Run& run) {
+  Side& side = side_of(run.family);
   side.joining = 0;
   const std::size_t nodes = node.good_count(side.family);
   if (nodes == 0) {
@@ -212,15 +216,16 @@ void Dht::State::end_join(Side& side) {
     log(1, std::string("DHT (") + (side.family == Family::ipv4 ? "IPv4" : "IPv6") + "): joined, " +
                std::to_string(nodes) + " nodes answered");
   }
-  side.joined = true;
   side.failures = 0;
+  // Our id may have changed meanwhile (BEP 42): those were not our neighbours.
+  side.joined = run.lookup.target() == node.table(side.family).own();
 }
 
 void Dht::State::on_first_node(Family family) {
   Side& side = side_of(family);
   side.failures = 0;
   if (!side.joined && side.joining == 0) join(side);
-  wake_searches();
+  search_through(family);
 }
 
 Task<void> Dht::State::find_entrances(State* self, HostPort router) {
@@ -247,7 +252,7 @@ void Dht::State::add_entrance(const UdpEndpoint& endpoint) {
   } else if (node.good_count(family) == 0) {
     join(side);
   }
-  wake_searches();
+  search_through(family);
 }
 
 void Dht::State::add_node(const UdpEndpoint& endpoint) {
@@ -361,7 +366,7 @@ void Dht::State::end_run(std::uint64_t id) {
   if (ended.empty()) return;
   const std::shared_ptr<Run> run = ended.mapped();
   if (run->search == nullptr) {
-    end_join(side_of(run->family));
+    end_join(*run);
     return;
   }
   announce(*run, *run->search);
@@ -382,16 +387,21 @@ void Dht::State::begin_pass(const std::shared_ptr<Search>& search) {
   search->began = now();
   search->pass = {};
   search->harvest.clear();
-  std::vector<std::uint64_t> ids;
-  for (const Family family : {Family::ipv4, Family::ipv6}) {
-    const bool nobody = node.table(family).size() == 0;
-    if (!node.usable(family) || (nobody && node.entrances(family).empty())) continue;
-    ids.push_back(start_run(family, search->request.info_hash, search, nobody));
-  }
-  search->open_runs = ids.size();
-  search->unheard = ids.empty();
+  search->families.clear();
+  search->unheard = true;
   search->next_pass = now() + kFirstFruitlessPause;
-  for (const std::uint64_t id : ids) pump(id);
+  search->open_runs = 1;  // ours: the pass does not end before both families are in it
+  for (const Family family : {Family::ipv4, Family::ipv6}) join_pass(search, family);
+  --search->open_runs;
+  if (search->open_runs == 0 && !search->families.empty()) end_pass(search);
+}
+
+void Dht::State::join_pass(const std::shared_ptr<Search>& search, Family family) {
+  const bool nobody = node.table(family).size() == 0;
+  if (!node.usable(family) || (nobody && node.entrances(family).empty())) return;
+  search->families.insert(family);
+  ++search->open_runs;
+  pump(start_run(family, search->request.info_hash, search, nobody));
 }
 
 // Tells the closest nodes that we are a peer (BEP 5).
@@ -425,11 +435,17 @@ void Dht::State::end_pass(const std::shared_ptr<Search>& search) {
   if (done) done(DhtPass(pass));
 }
 
-// Somebody can be asked now: for searches that nobody has answered.
-void Dht::State::wake_searches() {
+// Somebody of this family can be asked now: for searches that could not, and for those that nobody
+// has answered.
+void Dht::State::search_through(Family family) {
   const auto all = searches;
   for (const auto& [id, search] : all) {
-    if (search->unheard && search->open_runs == 0) begin_pass(search);
+    const bool missed = !search->families.contains(family);
+    if (search->open_runs == 0 && (missed || search->unheard)) {
+      begin_pass(search);
+    } else if (missed) {
+      join_pass(search, family);
+    }
   }
 }
 

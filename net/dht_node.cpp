@@ -13,7 +13,8 @@ DhtNode::DhtNode(Parts parts)
       ipv4_(parts_.saved.id.value_or(random_id(parts_.random))),
       ipv6_(parts_.saved.id6.value_or(random_id(parts_.random))),
       answers_(parts_.random, parts_.clock.now(), parts_.allow_local),
-      queries_(parts_.clock, parts_.udp, parts_.random) {}
+      queries_(parts_.clock, parts_.udp, parts_.random),
+      reachability_(parts_.clock.now()) {}
 
 void DhtNode::start() {
   running_ = true;
@@ -41,29 +42,41 @@ bool DhtNode::may_ask(const UdpEndpoint& endpoint) const {
 
 bool DhtNode::ask(const UdpEndpoint& to, krpc::Question question, DhtQueries::Answer then) {
   const NodeId& own = table(family_of(to.address())).own();
-  auto answered = [this, to, then = std::move(then)](const DhtQueries::Outcome& outcome) {
-    learn_from(to, outcome);
+  const bool ping = std::holds_alternative<krpc::Ping>(question);
+  auto answered = [this, to, ping, then = std::move(then)](const DhtQueries::Outcome& outcome) {
+    learn_from(to, outcome, ping);
     if (running_ && then) then(outcome);
   };
-  krpc::Query query{own, std::move(question), !reachable()};
+  const bool read_only = reachability_.read_only(parts_.clock.now());
+  krpc::Query query{own, std::move(question), read_only};
   if (!running_ || !queries_.ask(to, std::move(query), std::move(answered))) return false;
   reachability_.on_sent(to, parts_.clock.now());
   return true;
 }
 
-void DhtNode::learn_from(const UdpEndpoint& from, const DhtQueries::Outcome& outcome) {
+void DhtNode::learn_from(const UdpEndpoint& from, const DhtQueries::Outcome& outcome, bool pinged) {
   const Family family = family_of(from.address());
   Side& its = side(family);
   if (outcome.silent) its.table.on_silent(from);
   if (outcome.reply == nullptr) return;
-  if (!its.entrances.contains(from)) {
-    const bool alone = good_count(family) == 0;
-    its.table.on_reply({outcome.reply->id, from}, parts_.clock.now());
-    if (alone && good_count(family) > 0) parts_.first_node(family);
-  }
+  const bool alone = good_count(family) == 0;
+  if (!its.entrances.contains(from)) meet({outcome.reply->id, from}, pinged);
+  if (alone && good_count(family) > 0) parts_.first_node(family);
   if (!outcome.message->ip) return;
   its.votes.add(from.address(), outcome.message->ip->address());
   if (const auto winner = its.votes.winner()) live_at(*winner);
+}
+
+// `node` answered. An id that does not fit its address (BEP 42) is believed in answer to a ping
+// only: there is nothing in it that tells a liar which id we would like.
+void DhtNode::meet(const NodeContact& node, bool pinged) {
+  RoutingTable& table = side(family_of(node.endpoint.address())).table;
+  if (pinged || table.holds(node) || is_valid_id(node.id, node.endpoint.address())) {
+    table.on_reply(node, parts_.clock.now());
+  } else {
+    table.on_silent(node.endpoint);  // where it is known under another id
+    probe(node);
+  }
 }
 
 void DhtNode::probe(const NodeContact& node) {
@@ -122,7 +135,7 @@ void DhtNode::live_at(const asio::ip::address& address) {
   ours.votes.clear();
   if (is_valid_id(ours.table.own(), address)) return;
   ours.table.set_own(id_for(address, parts_.random));
-  reachability_.forget();
+  reachability_.forget(parts_.clock.now());
   parts_.log(0, "DHT: we are at " + address.to_string() + ", as " + ours.table.own().hex());
   parts_.moved(family);
 }
@@ -161,9 +174,12 @@ void DhtNode::on_query(const krpc::Message& message, std::size_t size, const Udp
   const TimePoint now = parts_.clock.now();
   if (!answers_.admits(from, now)) return;
   reachability_.on_query(from, now);
-  if (!reachable()) return;  // BEP 43
+  if (reachability_.read_only(now)) return;  // BEP 43
   const auto answer = answers_.answer(message, size, from, ipv4_.table, ipv6_.table, now);
-  if (answer) parts_.udp.send(std::as_bytes(std::span(*answer)), from);
+  if (answer) {
+    parts_.udp.send(std::as_bytes(std::span(*answer)), from);
+    reachability_.on_sent(from, now);
+  }
   const auto* query = std::get_if<krpc::Query>(&message.body);
   if (query == nullptr) return;
   const NodeContact node{query->id, from};

@@ -91,7 +91,8 @@ class DhtNode {
   [[nodiscard]] const Side& side(Family family) const {
     return family == Family::ipv4 ? ipv4_ : ipv6_;
   }
-  void learn_from(const UdpEndpoint& from, const DhtQueries::Outcome& outcome);
+  void learn_from(const UdpEndpoint& from, const DhtQueries::Outcome& outcome, bool pinged);
+  void meet(const NodeContact& node, bool pinged);
   [[nodiscard]] bool on_datagram(std::span<const std::byte> bytes, const UdpEndpoint& from);
   void on_query(const krpc::Message& message, std::size_t size, const UdpEndpoint& from);
 

@@ -45,20 +45,14 @@ void DhtQueries::on_message(const krpc::Message& message, const UdpEndpoint& fro
 
 void DhtQueries::learn(Duration round_trip) {
   last_answer_ = clock_.now();
-  if (!mean_) {
-    mean_ = round_trip;
-    deviation_ = round_trip / 2;
-    return;
-  }
-  // RFC 6298's filters, slower: these are many nodes, not one line.
-  const Duration off = round_trip > *mean_ ? round_trip - *mean_ : *mean_ - round_trip;
-  deviation_ += (off - deviation_) / 16;
-  mean_ = *mean_ + (round_trip - *mean_) / 16;
-}
-
-Duration DhtQueries::patience() const {
-  if (!mean_) return kFirstPatience;
-  return std::clamp(*mean_ + 2 * deviation_, kMinPatience, kMaxPatience);
+  round_trips_.push_back(round_trip);
+  if (round_trips_.size() > kRoundTrips) round_trips_.pop_front();
+  if (round_trips_.size() < kRoundTrips / 4) return;
+  // A rank, not a mean: the few nodes that take seconds do not count by how late they are.
+  std::vector<Duration> sorted(round_trips_.begin(), round_trips_.end());
+  const auto rank = static_cast<std::ptrdiff_t>(sorted.size() * 7 / 8);
+  std::nth_element(sorted.begin(), sorted.begin() + rank, sorted.end());
+  patience_ = std::clamp(sorted[static_cast<std::size_t>(rank)], kMinPatience, kMaxPatience);
 }
 
 void DhtQueries::expire() {

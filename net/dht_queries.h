@@ -24,9 +24,11 @@ inline constexpr std::size_t kMaxQueries = 512;
 // An answer later than this is ignored. Searches stop waiting long before (patience()).
 inline constexpr Duration kQueryTimeout = std::chrono::seconds(4);
 // Limits of patience(), and where it starts: round trips on this planet take 10 to 400 ms.
-inline constexpr Duration kMinPatience = std::chrono::milliseconds(150);
+inline constexpr Duration kMinPatience = std::chrono::milliseconds(200);
 inline constexpr Duration kFirstPatience = std::chrono::milliseconds(400);
 inline constexpr Duration kMaxPatience = std::chrono::milliseconds(1500);
+// Answers from which patience() is learned: those of the last three searches.
+inline constexpr std::size_t kRoundTrips = 64;
 
 class DhtQueries {
  public:
@@ -43,8 +45,9 @@ class DhtQueries {
   bool ask(const UdpEndpoint& to, krpc::Query query, Answer answer);
   // An answer came. One that nobody asked `from` for is ignored (also one from another port).
   void on_message(const krpc::Message& message, const UdpEndpoint& from);
-  // How long an answer takes at most, most of the time: the mean and twice the deviation.
-  [[nodiscard]] Duration patience() const;
+  // Seven of eight answers have come by then. Later, a search waits three times as long for its end
+  // (some nodes take seconds); sooner, it misses peers.
+  [[nodiscard]] Duration patience() const { return patience_; }
   [[nodiscard]] std::size_t in_flight() const { return waiting_.size(); }
   void clear();  // nobody waits any more
 
@@ -64,8 +67,8 @@ class DhtQueries {
   std::map<std::string, Waiting> waiting_;               // by transaction id
   std::deque<std::pair<TimePoint, std::string>> order_;  // when asked; also of answered ones
   Timer timer_;
-  std::optional<Duration> mean_;
-  Duration deviation_{};
+  std::deque<Duration> round_trips_;  // the latest
+  Duration patience_ = kFirstPatience;
   TimePoint last_answer_{};
 };
 

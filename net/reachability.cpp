@@ -25,4 +25,13 @@ bool Reachability::reachable(TimePoint now) const {
   return asked_by_stranger_ && now - *asked_by_stranger_ < kReachableFor;
 }
 
+bool Reachability::read_only(TimePoint now) const {
+  return !reachable(now) && (now - trials_since_) % kTrialEvery >= kTrial;
+}
+
+void Reachability::forget(TimePoint now) {
+  asked_by_stranger_.reset();
+  trials_since_ = now;
+}
+
 }  // namespace swarmfs::net

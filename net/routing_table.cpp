@@ -14,16 +14,25 @@ std::size_t RoutingTable::index_of(const NodeId& id) const {
   return static_cast<std::size_t>(std::min(shared_bits(own_, id), kIdBits - 1));
 }
 
-RoutingTable::Node* RoutingTable::find(const UdpEndpoint& endpoint) {
+const RoutingTable::Node* RoutingTable::find(const UdpEndpoint& endpoint) const {
   const auto at = sites_.find(site_key(endpoint));
   if (at == sites_.end() || at->second.endpoint != endpoint) return nullptr;
-  Bucket& bucket = buckets_[index_of(at->second.id)];
-  for (auto* nodes : {&bucket.live, &bucket.spares}) {
-    for (Node& node : *nodes) {
+  const Bucket& bucket = buckets_[index_of(at->second.id)];
+  for (const auto* nodes : {&bucket.live, &bucket.spares}) {
+    for (const Node& node : *nodes) {
       if (node.contact.endpoint == endpoint) return &node;
     }
   }
   return nullptr;
+}
+
+RoutingTable::Node* RoutingTable::find(const UdpEndpoint& endpoint) {
+  return const_cast<Node*>(std::as_const(*this).find(endpoint));
+}
+
+bool RoutingTable::holds(const NodeContact& node) const {
+  const Node* known = find(node.endpoint);
+  return known != nullptr && known->contact.id == node.id;
 }
 
 std::size_t RoutingTable::depth() const {
@@ -45,7 +54,10 @@ void RoutingTable::on_reply(const NodeContact& node, TimePoint now) {
   const auto neighbour = sites_.find(site_key(node.endpoint));
   if (neighbour != sites_.end()) {
     const Node* other = find(neighbour->second.endpoint);
-    if (other->contact.endpoint != node.endpoint && is_good(*other, now)) return;
+    if (is_good(*other, now)) {
+      if (other->contact.endpoint == node.endpoint) on_silent(node.endpoint);
+      return;
+    }
   }
   for (const Node& other : buckets_[index_of(node.id)].live) {
     if (other.contact.id == node.id && is_good(other, now)) return;
@@ -186,7 +198,7 @@ std::optional<RoutingTable::Check> RoutingTable::stale_node(TimePoint now, Secre
   std::size_t index = 0;
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
     for (Node& node : buckets_[i].live) {
-      if (is_good(node, now)) continue;
+      if (is_good(node, now) && now - node.heard < kCheckAfter) continue;
       if (node.checked != TimePoint{} && now - node.checked < kRecheckAfter) continue;
       if (stalest != nullptr && stalest->heard <= node.heard) continue;
       stalest = &node;

@@ -25,6 +25,8 @@ inline constexpr std::size_t kBucketSize = 8;  // K of BEP 5
 inline constexpr std::size_t kSpares = 8;
 // BEP 5: after this long without a word a node is questionable, and a bucket wants refreshing.
 inline constexpr Duration kNodeGoodFor = std::chrono::minutes(15);
+// It is asked before that: a table whose nodes turn questionable all at once is no use meanwhile.
+inline constexpr Duration kCheckAfter = std::chrono::minutes(12);
 // A silent node is asked again once (BEP 5), not at the same unlucky moment.
 inline constexpr Duration kRecheckAfter = std::chrono::seconds(30);
 inline constexpr int kMaxFailures = 2;
@@ -42,7 +44,8 @@ class RoutingTable {
  public:
   explicit RoutingTable(const NodeId& own) : own_(own) {}
 
-  // `node` answered a query of ours.
+  // `node` answered a query of ours. One that answers under another id than it has here fails, and
+  // enters anew when it does so again.
   void on_reply(const NodeContact& node, TimePoint now);
   // `node` asked us something: it is alive, if it is known.
   void on_query(const NodeContact& node, TimePoint now);
@@ -53,6 +56,7 @@ class RoutingTable {
   // Our id changed: every node finds its new bucket, or none.
   void set_own(const NodeId& own);
 
+  [[nodiscard]] bool holds(const NodeContact& node) const;
   // True when `node`, unknown as yet, would be taken if it answered.
   [[nodiscard]] bool wants(const NodeContact& node) const;
 
@@ -94,6 +98,7 @@ class RoutingTable {
 
   [[nodiscard]] static bool is_good(const Node& node, TimePoint now);
   [[nodiscard]] std::size_t index_of(const NodeId& id) const;
+  [[nodiscard]] const Node* find(const UdpEndpoint& endpoint) const;
   [[nodiscard]] Node* find(const UdpEndpoint& endpoint);
   [[nodiscard]] std::size_t depth() const;  // of the deepest bucket that holds a node, plus 1
   void insert(Node node);

@@ -183,8 +183,8 @@ TEST_F(DhtLookupTest, DoesNotBelieveANodeWhoseNamesAreSilent) {
   answer(node("40", 1), invented);
   EXPECT_EQ(ask().size(), kCredit);
   answer(node("41", 2), {node("10", 3), node("11", 4), node("12", 5)});
-  EXPECT_THAT(ask(), ElementsAre(node("10", 3).endpoint, node("11", 4).endpoint,
-                                 node("12", 5).endpoint))
+  EXPECT_THAT(ask(),
+              ElementsAre(node("10", 3).endpoint, node("11", 4).endpoint, node("12", 5).endpoint))
       << "the closer names have lost credit";
   answer(node("10", 3), {node("01", 6), invented[7]});
   EXPECT_EQ(ask().front(), invented[7].endpoint) << "named by somebody else, too";
