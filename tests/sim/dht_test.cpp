@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "net/connect_policy.h"
+#include "net/reachability.h"
 #include "tests/sim/our_dht.h"
 
 namespace swarmfs::sim {
@@ -61,11 +62,6 @@ class DhtTest : public testing::Test {
       forbidden_.push_back(message.to);
     if (spy_) spy_(message);
   }
-  // A stranger that asks us something every `pause`, `count` times, and counts our answers.
-  struct Asker {
-    UdpEndpoint at;
-    std::uint64_t answers = 0;
-  };
   void ask_us(const UdpEndpoint& from, DhtMethod method = DhtMethod::find_node) {
     DhtQuery query;
     query.transaction = "fl";
@@ -110,6 +106,22 @@ TEST_F(DhtTest, FromTwoRoutersAndNothingElseFindsMostPeersOfATorrentWithinSecond
   EXPECT_TRUE(fits_address(dht_->id_of_watched(us4_), us4_.address())) << "BEP 42";
 }
 
+TEST_F(DhtTest, JoiningAsksNobodyTheSameTwiceAndMakesUsKnownToOurNeighbours) {
+  populate({});
+  std::map<std::pair<UdpEndpoint, DhtId>, int> asked;
+  spy_ = [&](const DatagramNet::Message& message) {
+    const DhtMessage ours = read_dht_message(message.payload);
+    const auto* query = std::get_if<DhtQuery>(&ours);
+    if (query != nullptr && query->method == DhtMethod::find_node)
+      ++asked[{message.to, query->target}];
+  };
+  start();
+  loop_.run_for(6s);
+  EXPECT_GT(asked.size(), 20U);
+  for (const auto& [what, times] : asked) EXPECT_EQ(times, 1) << what.first;
+  EXPECT_GE(dht_->known_by(us4_), 4U) << "our neighbours do not know us";
+}
+
 TEST_F(DhtTest, OnAWarmTableALookupTakesLessThanASecondThoughAFifthOfTheNodesIsSilent) {
   populate({.nodes = 1});  // measured in a world of its own
   const LookupFigures figures = measure_lookups({.seed = kSeed});
@@ -146,10 +158,20 @@ TEST_F(DhtTest, AFirstLookupAmongPoisonersFindsPeersToo) {
   EXPECT_TRUE(look_up(torrent()).first);
 }
 
+// Mounted, announced, and nobody reads.
 TEST_F(DhtTest, IdleCostsAFewBytesASecond) {
   populate({});
   start();
+  const Torrent mounted = torrent();
+  std::size_t passes = 0;
+  net::DhtSearchRequest request;
+  request.info_hash = digest_of(mounted.info_hash);
+  request.announce_port = 51'413;
+  request.found = [](std::span<const net::Endpoint>) {};
+  request.pass_done = [&](const net::DhtPass&) { ++passes; };
+  const net::DhtSearch search = ours_->dht().search(std::move(request));
   loop_.run_for(kWarmUp);
+  passes = 0;
   const Traffic before = ours_->traffic();
   loop_.run_for(30min);
   const Traffic during = ours_->traffic() - before;
@@ -160,10 +182,11 @@ TEST_F(DhtTest, IdleCostsAFewBytesASecond) {
       (30 * 60);
   const net::DhtStatus status = ours_->dht().status();
   std::printf(
-      "idle: %.0f B/s sent, %.0f B/s received, %.0f B/s of headers; %zu nodes in our table, in "
-      "%zu tables\n",
-      sent, received, headers, status.good_nodes, dht_->known_by(us4_));
+      "idle: %.0f B/s sent, %.0f B/s received, %.0f B/s of headers, %zu passes; %zu nodes in our "
+      "table, in %zu tables\n",
+      sent, received, headers, passes, status.good_nodes, dht_->known_by(us4_));
   EXPECT_LT(sent + received + headers, 200);
+  EXPECT_GE(passes, 2U) << "the search has come to an end";
   EXPECT_GT(status.good_nodes, 40U);
   EXPECT_GT(dht_->known_by(us4_), 5U) << "nobody asks us: the figure says nothing";
   EXPECT_TRUE(status.reachable);
@@ -210,6 +233,48 @@ TEST_F(DhtTest, WhatWasSavedIsEnoughToStartWithoutRouters) {
   ASSERT_TRUE(looked.first);
   EXPECT_LT(to_ms(*looked.first), 2000);
   EXPECT_GE(looked.true_peers, 15U);
+}
+
+// -- Reachable or not (BEP 43)
+
+TEST_F(DhtTest, StrangersHearOfANewNodeAndShowItThatItCanBeReached) {
+  populate({});
+  start();
+  EXPECT_TRUE(loop_.run_until([this] { return ours_->dht().status().reachable; },
+                              loop_.now() + net::kTrial));
+  std::printf("reached by a stranger after %.0f s\n", to_seconds(loop_.elapsed()));
+  loop_.run_for(20min);
+  std::size_t read_only = 0;
+  spy_ = [&](const DatagramNet::Message& message) {
+    const DhtMessage ours = read_dht_message(message.payload);
+    const auto* query = std::get_if<DhtQuery>(&ours);
+    read_only += query != nullptr && query->read_only ? 1 : 0;
+  };
+  EXPECT_TRUE(look_up(torrent()).first);
+  EXPECT_EQ(read_only, 0U);
+}
+
+TEST_F(DhtTest, ANodeBehindANatSaysSoSoonAndFindsPeersAllTheSame) {
+  populate({});
+  net_.put_behind_nat(us4_);
+  start();
+  loop_.run_for(net::kTrial + 1min);
+  EXPECT_FALSE(ours_->dht().status().reachable);
+  EXPECT_GE(dht_->known_by(us4_), 3U) << "a trial that nobody noticed proves nothing";
+  std::size_t queries = 0, read_only = 0;
+  spy_ = [&](const DatagramNet::Message& message) {
+    const DhtMessage ours = read_dht_message(message.payload);
+    const auto* query = std::get_if<DhtQuery>(&ours);
+    ASSERT_NE(query, nullptr) << "a read-only node answers nothing";
+    ++queries;
+    read_only += query->read_only ? 1 : 0;
+  };
+  const Looked looked = look_up(torrent());
+  ASSERT_TRUE(looked.first);
+  EXPECT_LT(to_ms(*looked.first), 600);
+  EXPECT_EQ(read_only, queries);
+  loop_.run_for(1h);
+  EXPECT_LE(dht_->known_by(us4_), 1U) << "still in tables for nothing";
 }
 
 // -- Floods and forgeries
@@ -313,7 +378,6 @@ TEST_F(DhtTest, AnswersThatNobodyAskedForEnterNothing) {
   EXPECT_EQ(ours_->dht().id(), before.id);
 }
 
-// One liar, or a hundred in one network, cannot move our id.
 TEST_F(DhtTest, WhoeverAsksUsDoesNotEnterTheTableUnasked) {
   populate({});
   start();
@@ -348,7 +412,7 @@ TEST_F(DhtTest, WhoLooksAfterOurAnnouncementFindsUs) {
 }
 
 TEST_F(DhtTest, WhatOthersAnnounceToUsIsToldAndForgottenAfterAWhile) {
-  populate({});
+  populate({.errands_per_minute = 0});
   start();
   loop_.run_for(1min);
   const UdpEndpoint peer = random_home(rng_, false), asker = random_home(rng_, false);

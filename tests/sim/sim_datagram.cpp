@@ -77,6 +77,8 @@ void DatagramNet::send(const UdpEndpoint& from, const UdpEndpoint& to,
   ++sender.messages_sent;
   sender.bytes_sent += payload.size();
   note(from, to, payload);
+  if (const auto nat = behind_nat_.find(from); nat != behind_nat_.end())
+    nat->second[to] = loop_.now();
   if (tap_) tap_({loop_.now(), from, to, payload});
   const bool lost = rng_.chance(weather_.loss);
   const double late = rng_.real();
@@ -91,6 +93,10 @@ void DatagramNet::send(const UdpEndpoint& from, const UdpEndpoint& to,
 void DatagramNet::arrive(const UdpEndpoint& from, const UdpEndpoint& to, const Bytes& payload) {
   const auto host = hosts_.find(to);
   if (host == hosts_.end()) return;  // it closed meanwhile
+  if (const auto nat = behind_nat_.find(to); nat != behind_nat_.end()) {
+    const auto wrote = nat->second.find(from);
+    if (wrote == nat->second.end() || loop_.now() - wrote->second > kMapping) return;
+  }
   Traffic& receiver = traffic_[to];
   ++receiver.messages_received;
   receiver.bytes_received += payload.size();

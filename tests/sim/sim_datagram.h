@@ -1,5 +1,5 @@
 // The simulated network of datagrams: every message takes the delay of its pair of hosts, and some
-// are lost. Between any two hosts lies the open network (no NAT, no firewall).
+// are lost. Between any two hosts lies the open network, unless one is put behind a NAT.
 //
 // The round trip of a pair is drawn once and stays: 80 ms in the median, 10 to 400 ms. A message
 // arrives up to a fifth of its delay later than that, so that messages overtake each other. Lost
@@ -65,6 +65,9 @@ class DatagramNet {
   // A scripted host: no socket, a function that is called with what arrives.
   void attach(const UdpEndpoint& local, Arrival on_arrival);
   void detach(const UdpEndpoint& local);
+  // From now on `endpoint` hears only from hosts that it wrote to in the last kMapping.
+  void put_behind_nat(const UdpEndpoint& endpoint) { behind_nat_[endpoint]; }
+  static constexpr Duration kMapping = 5min;  // RFC 4787
   // Nobody checks that `from` is the sender's own: whoever floods forges it.
   void send(const UdpEndpoint& from, const UdpEndpoint& to, std::span<const std::byte> payload);
 
@@ -86,6 +89,7 @@ class DatagramNet {
   std::uint64_t distances_;  // seeds the delays of pairs
   std::map<UdpEndpoint, Arrival> hosts_;
   std::map<UdpEndpoint, Traffic> traffic_;
+  std::map<UdpEndpoint, std::map<UdpEndpoint, TimePoint>> behind_nat_;  // when it wrote to whom
   std::function<void(const Message&)> tap_;
   std::uint64_t trace_ = 0;
 };

@@ -142,6 +142,23 @@ TEST_F(SimDatagramTest, FamiliesDoNotMixAndAClosedPortSwallowsWhatComes) {
   EXPECT_EQ(net.traffic(at("2a01:4f8::2")), Traffic{});
 }
 
+TEST_F(SimDatagramTest, ANatLetsInWhomWasWrittenToForFiveMinutes) {
+  DatagramNet net(loop_, 6, {.loss = 0, .jitter = 0});
+  const auto heard = listener(net, a_);
+  net.put_behind_nat(a_);
+  net.send(b_, a_, bytes_of("unasked"));
+  loop_.run_for(1s);
+  EXPECT_TRUE(heard->empty());
+  net.send(a_, b_, bytes_of("hello"));
+  net.send(b_, a_, bytes_of("answer"));
+  loop_.run_for(1s);
+  EXPECT_EQ(heard->size(), 1U);
+  loop_.run_for(DatagramNet::kMapping);
+  net.send(b_, a_, bytes_of("late"));
+  loop_.run_for(1s);
+  EXPECT_EQ(heard->size(), 1U);
+}
+
 TEST_F(SimDatagramTest, AReaderThatSleepsLosesWhatItsBufferCannotHold) {
   DatagramNet net(loop_, 7, {.loss = 0, .jitter = 0});
   const auto socket = net.open(b_);

@@ -25,9 +25,8 @@ struct DhtSpec {
   double silent = 0.2, slow = 0.03, churning = 0, limited = 0.03, behind_nat = 0.05;
   double poison = 0;      // in equal parts of each kind
   Duration stay = 10min;  // of a churning node in the mean, and as long away
-  // What each node asks others of its own accord. The busiest figure that 1,000 nodes can have with
-  // a lookup of 30 queries each in half an hour.
-  double queries_per_minute = 1;
+  // What each node does of its own accord: a ping, or a lookup of a few steps.
+  double errands_per_minute = 1;
 };
 
 class SimDht {

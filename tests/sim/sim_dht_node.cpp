@@ -26,7 +26,7 @@ void SimDhtNode::come() {
   ++stay_;
   dht_.net_.attach(self_.endpoint, [this](std::span<const std::byte> payload,
                                           const UdpEndpoint& from) { on_message(payload, from); });
-  if (conduct_ != Conduct::silent && dht_.spec_.queries_per_minute > 0) live();
+  if (conduct_ != Conduct::silent && dht_.spec_.errands_per_minute > 0) live();
   if (conduct_ != Conduct::churning) return;
   const Duration stay = rng_.duration(dht_.spec_.stay / 2, dht_.spec_.stay * 3 / 2);
   dht_.loop_.clock().schedule(dht_.loop_.now() + stay, [this] { leave(); });
@@ -186,19 +186,51 @@ std::string SimDhtNode::token_for(const UdpEndpoint& asker, std::uint64_t period
 // ---- Asking
 
 void SimDhtNode::live() {
-  const auto mean = Duration(static_cast<std::int64_t>(60e6 / dht_.spec_.queries_per_minute));
+  const auto mean = Duration(static_cast<std::int64_t>(60e6 / dht_.spec_.errands_per_minute));
   const TimePoint next = dht_.loop_.now() + rng_.duration(mean / 2, mean * 3 / 2);
   dht_.loop_.clock().schedule(next, [this, stay = stay_] {
     if (!present_ || stay != stay_) return;
     forget_the_silent();
-    if (!table_.empty()) {
-      const DhtContact whom = table_[rng_.below(table_.size())].contact;
-      constexpr std::array kMethods{DhtMethod::ping, DhtMethod::find_node, DhtMethod::get_peers};
-      const DhtMethod method = kMethods[rng_.below(kMethods.size())];
-      ask(whom, method, method == DhtMethod::find_node ? self_.id : random_dht_id(rng_));
-    }
+    const std::uint64_t what = rng_.below(3);
+    if (what == 0) check_somebody();
+    if (what == 1) look_for(DhtMethod::find_node, self_.id);
+    if (what == 2) look_for(DhtMethod::get_peers, random_dht_id(rng_));
     live();
   });
+}
+
+// Whoever came late, first: the others are known to be what they are.
+void SimDhtNode::check_somebody() {
+  std::vector<DhtContact> strangers;
+  for (const Known& known : table_) {
+    if (known.stranger) strangers.push_back(known.contact);
+  }
+  if (!strangers.empty()) {
+    ask(strangers[rng_.below(strangers.size())], DhtMethod::ping, {});
+  } else if (!table_.empty()) {
+    ask(table_[rng_.below(table_.size())].contact, DhtMethod::ping, {});
+  }
+}
+
+// One step after the other, each to the closest that was named, and from there to all of them: as
+// good as a lookup for making the nodes near a target hear from strangers.
+void SimDhtNode::look_for(DhtMethod method, const DhtId& target) {
+  const auto known = closest(target);
+  if (!known.empty()) ask(known[rng_.below(known.size())], method, target);
+}
+
+void SimDhtNode::look_further(const Asked& asked, const std::vector<DhtContact>& named) {
+  if (asked.method == DhtMethod::ping || asked.last || named.empty()) return;
+  const DhtContact& next = *std::min_element(
+      named.begin(), named.end(),
+      [&](const DhtContact& a, const DhtContact& b) { return nearer(asked.target, a.id, b.id); });
+  if (nearer(asked.target, next.id, asked.whom.id)) {
+    if (next.endpoint != self_.endpoint) ask(next, asked.method, asked.target);
+    return;
+  }
+  for (const DhtContact& node : named) {
+    if (node.endpoint != self_.endpoint) ask(node, asked.method, asked.target, true);
+  }
 }
 
 void SimDhtNode::forget_the_silent() {
@@ -216,7 +248,7 @@ void SimDhtNode::forget_the_silent() {
   }
 }
 
-void SimDhtNode::ask(const DhtContact& whom, DhtMethod method, const DhtId& target) {
+void SimDhtNode::ask(const DhtContact& whom, DhtMethod method, const DhtId& target, bool last) {
   DhtQuery query;
   ++next_transaction_;
   query.transaction = {static_cast<char>(next_transaction_ >> 8),
@@ -225,7 +257,7 @@ void SimDhtNode::ask(const DhtContact& whom, DhtMethod method, const DhtId& targ
   query.id = self_.id;
   query.target = target;
   query.read_only = conduct_ == Conduct::behind_nat;
-  asked_.insert_or_assign(query.transaction, Asked{whom, method, dht_.loop_.now()});
+  asked_.insert_or_assign(query.transaction, Asked{whom, method, target, dht_.loop_.now(), last});
   send(write(query), whom.endpoint, 0ms);
 }
 
@@ -252,7 +284,9 @@ void SimDhtNode::on_reply(const DhtReply& reply, const UdpEndpoint& from) {
   }
   know(asked.whom, true);
   const auto& named = v6() ? reply.nodes6 : reply.nodes4;
-  if (named && !named->empty()) meet((*named)[rng_.below(named->size())]);
+  if (!named || named->empty()) return;
+  meet((*named)[rng_.below(named->size())]);
+  look_further(asked, *named);
 }
 
 void SimDhtNode::judge(const DhtReply& reply, const Asked& asked, const UdpEndpoint& from) {

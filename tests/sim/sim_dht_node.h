@@ -47,7 +47,9 @@ class SimDhtNode {
   struct Asked {
     DhtContact whom;
     DhtMethod method;
+    DhtId target;
     TimePoint when;
+    bool last = false;  // of its lookup
   };
   void on_message(std::span<const std::byte> payload, const UdpEndpoint& from);
   void on_query(const DhtQuery& query, const UdpEndpoint& from);
@@ -59,9 +61,12 @@ class SimDhtNode {
   [[nodiscard]] std::uint64_t period() const;
   void on_reply(const DhtReply& reply, const UdpEndpoint& from);
   void judge(const DhtReply& reply, const Asked& asked, const UdpEndpoint& from);
-  void live();  // asks somebody something, and again later
+  void live();            // asks somebody something, and again later
+  void check_somebody();  // a ping
+  void look_for(DhtMethod method, const DhtId& target);
+  void look_further(const Asked& asked, const std::vector<DhtContact>& named);
   void forget_the_silent();
-  void ask(const DhtContact& whom, DhtMethod method, const DhtId& target);
+  void ask(const DhtContact& whom, DhtMethod method, const DhtId& target, bool last = false);
   void meet(const DhtContact& other);  // asks it for a sign of life, if there is room for it
   [[nodiscard]] bool has_room_for(const DhtContact& other) const;
   void send(const std::string& message, const UdpEndpoint& to, Duration delay);

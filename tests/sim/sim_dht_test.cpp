@@ -72,7 +72,7 @@ TEST(DhtMessageTest, ReadsTheExamplesOfTheDocument) {
 class SimDhtTest : public testing::Test {
  protected:
   void populate(DhtSpec spec) {
-    spec.queries_per_minute = 0;
+    spec.errands_per_minute = 0;
     net_.emplace(loop_, 1, Weather{.loss = 0, .jitter = 0.2});
     dht_.emplace(loop_, *net_, spec);
     net_->attach(us_, [this](std::span<const std::byte> payload, const UdpEndpoint&) {
