@@ -152,6 +152,29 @@ TEST_F(DhtTest, PoisonersInTheMidstHideNoTorrent) {
   EXPECT_LT(figures.messages, 120);
 }
 
+// Accomplices pose as the closest nodes and answer: without BEP 42 they get all announcements.
+TEST_F(DhtTest, AThirdOfPoisonersNeitherHidesATorrentNorSwallowsOurAnnouncements) {
+  populate({.poison = 0.33});
+  start();
+  loop_.run_for(5min);
+  std::vector<Looked> lookups;
+  std::size_t holders = 0, fewest = 8;
+  for (int i = 0; i < 30; ++i) {
+    const Torrent some = torrent();
+    lookups.push_back(ours_->look_up(some.info_hash, some.peers, 51'413));
+    loop_.run_for(5s);
+    const std::size_t here = dht_->holders(some.info_hash, {us4_.address(), 51'413});
+    holders += here;
+    fewest = std::min(fewest, here);
+  }
+  const LookupFigures figures = figures_of(std::move(lookups));
+  std::printf("33 %% poisoners: %s; %.1f true nodes hold our announcement, %zu at least\n",
+              describe(figures).c_str(), static_cast<double>(holders) / 30, fewest);
+  EXPECT_EQ(figures.without_peer, 0U);
+  EXPECT_LT(to_ms(figures.p95), 1500);
+  EXPECT_GE(fewest, 1U) << "nobody will find us";
+}
+
 TEST_F(DhtTest, AFirstLookupAmongPoisonersFindsPeersToo) {
   populate({.poison = 0.1});
   start();
