@@ -97,7 +97,8 @@ struct Dht::State {
   void pump(std::uint64_t id);
   void pump_all();
   void arm_pump();
-  bool ask_for(std::uint64_t id, Run& run, const UdpEndpoint& to);
+  [[nodiscard]] krpc::Question question_of(const Run& run) const;
+  bool ask_for(std::uint64_t id, const Run& run, const UdpEndpoint& to);
   void on_answer(std::uint64_t id, const std::weak_ptr<Search>& search, const UdpEndpoint& from,
                  const DhtQueries::Outcome& outcome);
   void on_reply(Run& run, const UdpEndpoint& from, const krpc::Reply& reply);
@@ -320,18 +321,18 @@ void Dht::State::arm_pump() {
   }
 }
 
-bool Dht::State::ask_for(std::uint64_t id, Run& run, const UdpEndpoint& to) {
-  krpc::Question question = krpc::FindNode{run.lookup.target(), node.want_of(run.family)};
-  if (run.search != nullptr) {
-    question = krpc::GetPeers{run.lookup.target(), {}};
-    ++run.search->pass.messages;
-  }
+krpc::Question Dht::State::question_of(const Run& run) const {
+  if (run.search != nullptr) return krpc::GetPeers{run.lookup.target(), {}};
+  return krpc::FindNode{run.lookup.target(), node.want_of(run.family)};
+}
+
+bool Dht::State::ask_for(std::uint64_t id, const Run& run, const UdpEndpoint& to) {
+  if (run.search != nullptr) ++run.search->pass.messages;
   // Peers are welcome also when the lookup has ended without this node.
   const std::weak_ptr<Search> search = run.search;
-  return node.ask(to, std::move(question),
-                  [this, id, search, to](const DhtQueries::Outcome& outcome) {
-                    on_answer(id, search, to, outcome);
-                  });
+  return node.ask(to, question_of(run), [this, id, search, to](const DhtQueries::Outcome& outcome) {
+    on_answer(id, search, to, outcome);
+  });
 }
 
 void Dht::State::on_answer(std::uint64_t id, const std::weak_ptr<Search>& of,
