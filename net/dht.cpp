@@ -122,7 +122,7 @@ struct Dht::State {
   std::map<std::uint64_t, std::shared_ptr<Search>> searches;
   std::uint64_t next_number = 1;
   bool running = false;
-  bool looking_up_names = false;
+  std::size_t names_looked_up = 0;  // at present
   Timer tick_timer;
   Timer pump_timer;
   storage::TaskGroup lookups;
@@ -193,17 +193,17 @@ void Dht::State::join(Side& side) {
   side.next_join = now() + join_pause(side.failures);
   const bool nobody = node.table(side.family).size() == 0;
   const bool ask_routers = nobody || side.failures > 0;
-  if (ask_routers && !looking_up_names && !parts.bootstrap.empty()) {
-    looking_up_names = true;
-    for (const storage::HostPort& router : parts.bootstrap)
-      lookups.spawn(find_entrances(this, router));
-  }
   if (nobody && node.entrances(side.family).empty()) {
     ++side.failures;
-    return;
+  } else {
+    side.joining = start_run(side.family, node.table(side.family).own(), nullptr, ask_routers);
+    pump(side.joining);
   }
-  side.joining = start_run(side.family, node.table(side.family).own(), nullptr, ask_routers);
-  pump(side.joining);
+  if (!ask_routers || names_looked_up > 0) return;
+  // Last: a name that is an address may be found at once, and lead back here.
+  names_looked_up = parts.bootstrap.size();
+  for (const storage::HostPort& router : parts.bootstrap)
+    lookups.spawn(find_entrances(this, router));
 }
 
 void Dht::State::end_join(const Run& run) {
@@ -233,7 +233,7 @@ void Dht::State::on_first_node(Family family) {
 Task<void> Dht::State::find_entrances(State* self, storage::HostPort router) {
   Task<Result<std::vector<Endpoint>>> looking = self->parts.look_up(router.host, router.port);
   const Result<std::vector<Endpoint>> found = co_await std::move(looking);
-  self->looking_up_names = false;
+  --self->names_looked_up;
   if (!found) {
     self->log(0, "DHT: " + router.host + ": " + found.error().message());
     co_return;

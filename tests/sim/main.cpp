@@ -3,6 +3,7 @@
 //   sim_tests --scenario NAME [--seed N] [--runs K]    one network, or `all`; --verbose: every read
 //   that waited;
 //   --piece P: what is asked, cancelled and got of that piece
+//   sim_tests --dht [--seed N] [--runs K]    what lookups in the simulated DHT take
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "tests/sim/our_dht.h"
 #include "tests/sim/random_swarm.h"
 #include "tests/sim/scenario.h"
 
@@ -21,6 +23,7 @@ struct Options {
   Runs runs;
   std::string scenario;
   bool asked = false;
+  bool dht = false;
 };
 
 Options parse(int argc, char** argv) {
@@ -35,6 +38,7 @@ Options parse(int argc, char** argv) {
     if (name == "--scenario") options.scenario = value, options.asked = true;
     if (name == "--piece")
       options.runs.piece = static_cast<std::uint32_t>(std::strtoul(value, nullptr, 10));
+    if (name == "--dht") options.dht = true;
     if (name == "--verbose") options.runs.verbose = true;
   }
   return options;
@@ -70,6 +74,10 @@ int run_seeds(const Runs& runs) {
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   if (!options.scenario.empty()) return run_scenarios(options.scenario, options.runs);
+  if (options.dht) {
+    print_dht_figures(options.runs.seed, options.runs.count);
+    return 0;
+  }
   if (options.asked) return run_seeds(options.runs);
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
