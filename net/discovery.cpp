@@ -50,7 +50,7 @@ struct Discovery::State {
         Lsd::Parts{.executor = parts.executor,
                    .clock = parts.clock,
                    .open_sockets = sockets,
-                   .port = parts.port,
+                   .port = 0,  // we accept no connections yet, so we only listen
                    .seed = random_number(),
                    .found = heard,
                    .log = [log = parts.log](const std::string& line) { log(0, line); }});

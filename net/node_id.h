@@ -23,7 +23,7 @@ inline constexpr int kIdBits = 160;
 struct NodeContact {
   NodeId id;
   UdpEndpoint endpoint;
-  auto operator<=>(const NodeContact&) const = default;
+  bool operator==(const NodeContact&) const = default;
 };
 
 // XOR; smaller is closer (BEP 5), and so is `<` of two distances.
