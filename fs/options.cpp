@@ -147,7 +147,8 @@ void add_long_options(CLI::App& app, RawOptions& raw) {
       ->type_name("DIR")
       ->multi_option_policy(last);
   app.add_option("--port", raw.port,
-                 "the port told to trackers; this version does not listen on it [" +
+                 "UDP port of the DHT and UDP trackers; told to trackers as ours, though this "
+                 "version accepts no peers [" +
                      std::to_string(kDefaultPort) + "]")
       ->type_name("PORT")
       ->multi_option_policy(last);
