@@ -37,12 +37,13 @@ struct Connection {
 }  // namespace
 
 struct Connections::State : std::enable_shared_from_this<Connections::State> {
-  State(asio::any_io_executor e, Clock& c, Dialer d, storage::BlockPool& p, Config cfg, Log l)
+  State(asio::any_io_executor e, Clock& c, Dialer d, storage::BlockPool& p, const Config& cfg,
+        Log l)
       : executor(e),
         clock(c),
         dialer(std::move(d)),
         pool(p),
-        config(std::move(cfg)),
+        config(cfg),
         log(std::move(l)),
         list(config.allow_local, config.seed, config.max_connections),
         tasks(e),
@@ -269,8 +270,8 @@ void Connections::State::introduce(Connection& c) {
 // -- the public face
 
 Connections::Connections(asio::any_io_executor executor, Clock& clock, Dialer dialer,
-                         storage::BlockPool& pool, Config config, Log log)
-    : state_(std::make_shared<State>(executor, clock, std::move(dialer), pool, std::move(config),
+                         storage::BlockPool& pool, const Config& config, Log log)
+    : state_(std::make_shared<State>(executor, clock, std::move(dialer), pool, config,
                                      std::move(log))) {}
 
 Connections::~Connections() = default;

@@ -74,7 +74,7 @@ class Connections {
   };
 
   Connections(asio::any_io_executor executor, Clock& clock, Dialer dialer, storage::BlockPool& pool,
-              Config config, Log log);
+              const Config& config, Log log);
   ~Connections();
   Connections(const Connections&) = delete;
   Connections& operator=(const Connections&) = delete;

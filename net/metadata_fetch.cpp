@@ -16,7 +16,8 @@ using namespace std::chrono_literals;
 using storage::BlockId;
 
 // Requests at one peer. libtorrent puts answers for 160 KiB in its send buffer at once, and what is
-// asked beyond them waits for its one-second tick; Transmission rejects what is asked beyond 64.
+// asked beyond them waits for its one-second tick; Transmission rejects what is asked beyond 64
+// (and 3.00 answers four every two seconds, however many are asked).
 // What is in flight has left that buffer: as much more may be asked, up to what a far and fast peer
 // needs.
 constexpr std::uint32_t kFirstDepth = 10;
