@@ -27,12 +27,6 @@ OrComplaint<net::LocalInterface> find_interface(const Options& options) {
                    "; name a network device of this machine (ip link) or one of its addresses"};
 }
 
-OrComplaint<Source> find_source(const Options& options) {
-  const OrComplaint<net::LocalInterface> interface = find_interface(options);
-  if (!interface) return interface.error();
-  return open_source(options.source, options.allow_local, *interface);
-}
-
 int mount(const Options& options) {
   const OrComplaint<std::string> cache =
       find_cache_root(options.cache_dir, std::getenv("XDG_CACHE_HOME"), std::getenv("HOME"));
@@ -41,7 +35,9 @@ int mount(const Options& options) {
   if (!mountpoint) return complain(mountpoint.error());
   const OrComplaint<void> allowed = check_may_mount(options.allow_other);
   if (!allowed) return complain(allowed.error());
-  OrComplaint<Source> source = find_source(options);
+  const OrComplaint<net::LocalInterface> interface = find_interface(options);
+  if (!interface) return complain(interface.error());
+  OrComplaint<Source> source = open_source(options.source, options.allow_local, *interface);
   if (!source) return complain(source.error());
   const auto* const torrent = std::get_if<TorrentFile>(&*source);
   const OrComplaint<void> apart =
@@ -51,10 +47,11 @@ int mount(const Options& options) {
   if (!cleared) return complain(cleared.error());
   if (*cleared) complain({*mountpoint + ": cleared a dead mount of an earlier swarmfs"});
 
-  if (options.foreground) return run_mounted(options, *std::move(source), *mountpoint, *cache, {});
+  if (options.foreground)
+    return run_mounted(options, *std::move(source), *mountpoint, *cache, *interface, {});
   auto side = go_to_background(*mountpoint);
   if (const int* code = std::get_if<int>(&side)) return *code;
-  return run_mounted(options, *std::move(source), *mountpoint, *cache,
+  return run_mounted(options, *std::move(source), *mountpoint, *cache, *interface,
                      std::move(std::get<StartReport>(side)));
 }
 
@@ -67,7 +64,9 @@ std::string describe(const storage::Magnet& magnet) {
 }
 
 int check(const Options& options) {
-  const OrComplaint<Source> source = find_source(options);
+  const OrComplaint<net::LocalInterface> interface = find_interface(options);
+  if (!interface) return complain(interface.error());
+  OrComplaint<Source> source = open_source(options.source, options.allow_local, *interface);
   if (!source) return complain(source.error());
   const std::string text = std::visit([](const auto& s) { return describe(s); }, *source);
   std::fputs(text.c_str(), stdout);

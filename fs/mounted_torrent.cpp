@@ -379,7 +379,8 @@ int run(Program& p, const std::string& mountpoint) {
 }  // namespace
 
 int run_mounted(const Options& options, Source source, const std::string& mountpoint,
-                const std::string& cache_root, StartReport report) {
+                const std::string& cache_root, const net::LocalInterface& interface,
+                StartReport report) {
   raise_descriptor_limit();
   report.waiting_for("the cache directory " + cache_root);
   OrComplaint<CacheDir> claimed = CacheDir::claim(cache_root, info_hash_of(source));
@@ -395,13 +396,7 @@ int run_mounted(const Options& options, Source source, const std::string& mountp
       *io, options, report, cache,
       options.foreground ? Log::to_stderr(options.log_level) : Log::to_syslog(options.log_level));
   p.cache_root = cache_root;
-  if (options.interface) {
-    Result<net::LocalInterface> interface = net::find_local_interface(*options.interface);
-    if (!interface)
-      return report.failed(
-          {"--interface " + *options.interface + ": " + interface.error().message()});
-    p.interface = *std::move(interface);
-  }
+  p.interface = interface;
   report.waiting_for("the kernel to mount " + mountpoint);
   if (const auto complaint = build(p, std::move(plan), mountpoint)) {
     return report.failed(*complaint);

@@ -9,6 +9,7 @@
 #include "fs/background.h"
 #include "fs/options.h"
 #include "fs/source.h"
+#include "net/local_interface.h"
 
 namespace swarmfs::fs {
 
@@ -18,6 +19,7 @@ namespace swarmfs::fs {
 // shutdown that takes too long, ends the process at once. Returns the exit code. `mountpoint` and
 // `cache_root`: absolute and checked.
 [[nodiscard]] int run_mounted(const Options& options, Source source, const std::string& mountpoint,
-                              const std::string& cache_root, StartReport report);
+                              const std::string& cache_root, const net::LocalInterface& interface,
+                              StartReport report);
 
 }  // namespace swarmfs::fs

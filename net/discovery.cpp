@@ -1,20 +1,10 @@
 #include "net/discovery.h"
 
-#include <random>
-
 #include "net/lsd_sockets.h"
 #include "net/name_lookup.h"
+#include "net/secret_random.h"
 
 namespace swarmfs::net {
-namespace {
-
-std::uint64_t random_number() {
-  std::random_device source;  // the kernel's generator
-  return std::uint64_t{source()} << 32 | source();
-}
-
-}  // namespace
-
 struct Discovery::State {
   explicit State(Parts p)
       : parts(std::move(p)),
@@ -31,7 +21,7 @@ struct Discovery::State {
     dht = std::make_unique<Dht>(Dht::Parts{.executor = parts.executor,
                                            .clock = parts.clock,
                                            .udp = *udp,
-                                           .seed = random_number(),
+                                           .seed = draw_seed(),
                                            .bootstrap = std::move(routers),
                                            .saved = parts.saved,
                                            .allow_local = parts.allow_local,
@@ -51,7 +41,7 @@ struct Discovery::State {
                    .clock = parts.clock,
                    .open_sockets = sockets,
                    .port = 0,  // we accept no connections yet, so we only listen
-                   .seed = random_number(),
+                   .seed = draw_seed(),
                    .found = heard,
                    .log = [log = parts.log](const std::string& line) { log(0, line); }});
   }

@@ -4,22 +4,10 @@
 #include <bit>
 
 #include "net/connect_policy.h"
+#include "storage/crc32c.h"
 
 namespace swarmfs::net {
 namespace {
-
-constexpr std::uint32_t kCastagnoli = 0x82f63b78;  // RFC 3720 appendix B.4, bits reversed
-
-constexpr std::array<std::uint32_t, 256> make_crc_table() {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t i = 0; i < table.size(); ++i) {
-    std::uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? kCastagnoli : 0);
-    table[i] = crc;
-  }
-  return table;
-}
-constexpr std::array<std::uint32_t, 256> kCrcTable = make_crc_table();
 
 // BEP 42: the number whose first 21 bits start a valid id.
 std::uint32_t id_prefix(const asio::ip::address& address, std::uint8_t rand) {
@@ -31,7 +19,7 @@ std::uint32_t id_prefix(const asio::ip::address& address, std::uint8_t rand) {
       masked[i] = static_cast<std::byte>(bytes[i] & mask[i]);
     }
     masked[0] |= static_cast<std::byte>((rand & 7) << 5);
-    return crc32c(std::span(masked).first(mask.size()));
+    return storage::crc32c(std::span(masked).first(mask.size()));
   };
   const asio::ip::address plain = normalised(address);
   if (plain.is_v4()) return take(plain.to_v4().to_bytes(), kMask4);
@@ -73,14 +61,6 @@ NodeId random_id_beside(const NodeId& id, int bits, SecretRandom& random) {
     result.bytes[at] = (result.bytes[at] & ~mask) | (wanted & mask);
   }
   return result;
-}
-
-std::uint32_t crc32c(std::span<const std::byte> bytes) {
-  std::uint32_t crc = 0xffffffff;
-  for (const std::byte b : bytes) {
-    crc = (crc >> 8) ^ kCrcTable[(crc ^ std::to_integer<std::uint32_t>(b)) & 0xff];
-  }
-  return ~crc;
 }
 
 NodeId id_for(const asio::ip::address& address, SecretRandom& random) {

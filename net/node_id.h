@@ -36,8 +36,6 @@ struct NodeContact {
 // Shares exactly `bits` leading bits with `id`; bits < 160.
 [[nodiscard]] NodeId random_id_beside(const NodeId& id, int bits, SecretRandom& random);
 
-// CRC-32C (Castagnoli), as in BEP 42 and RFC 3720.
-[[nodiscard]] std::uint32_t crc32c(std::span<const std::byte> bytes);
 // An id that a node at `address` may have (BEP 42).
 [[nodiscard]] NodeId id_for(const asio::ip::address& address, SecretRandom& random);
 // The same, with the random number that goes into the id's last byte given.

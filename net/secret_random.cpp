@@ -1,6 +1,7 @@
 #include "net/secret_random.h"
 
 #include <algorithm>
+#include <random>
 
 #include "storage/hash.h"
 
@@ -31,6 +32,11 @@ void SecretRandom::fill(std::span<std::byte> bytes) {
     std::copy_n(digest.bytes.begin(), taken, bytes.begin());
     bytes = bytes.subspan(taken);
   }
+}
+
+std::uint64_t draw_seed() {
+  std::random_device source;
+  return std::uint64_t{source()} << 32 | source();
 }
 
 }  // namespace swarmfs::net

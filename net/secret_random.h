@@ -29,4 +29,7 @@ class SecretRandom {
   std::uint64_t counter_ = 0;
 };
 
+// From the kernel's generator: another one each time.
+[[nodiscard]] std::uint64_t draw_seed();
+
 }  // namespace swarmfs::net

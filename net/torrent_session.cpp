@@ -8,6 +8,7 @@
 #include "net/metadata_exchange.h"
 #include "net/name_lookup.h"
 #include "net/peer_exchange.h"
+#include "net/secret_random.h"
 #include "storage/bencode.h"
 #include "storage/block_pool.h"
 #include "storage/task_group.h"
@@ -27,11 +28,6 @@ constexpr std::size_t kPoolReserve = 8 * kMiB;
 // A name that is not found is looked up again: the network may come up after the mount.
 constexpr Duration kFirstLookupPause = 2s;
 constexpr Duration kLongestLookupPause = 60s;
-
-std::uint64_t random_number() {
-  std::random_device source;  // the kernel's generator
-  return std::uint64_t{source()} << 32 | source();
-}
 
 // BEP 20: "-SW", four digits of version, "-", then random characters.
 PeerId make_peer_id() {
@@ -137,7 +133,7 @@ Connections::Config TorrentSession::State::connections_config() const {
   config.info_hash = parts.info_hash;
   config.peer_id = peer_id;
   config.allow_local = parts.allow_local;
-  config.seed = random_number();
+  config.seed = draw_seed();
   return config;
 }
 
@@ -158,7 +154,7 @@ Announcer::Parts TorrentSession::State::announcer_parts() {
   identity.info_hash = parts.info_hash;
   identity.peer_id = peer_id;
   identity.port = parts.port;
-  identity.key = static_cast<std::uint32_t>(random_number());
+  identity.key = static_cast<std::uint32_t>(draw_seed());
   const auto progress = [this] {
     if (!store) return std::pair(std::uint64_t{0}, kUnknownLeft);
     const std::uint64_t total = store->layout().total_size();
@@ -177,7 +173,7 @@ Announcer::Parts TorrentSession::State::announcer_parts() {
           .found = found,
           .log = log,
           .udp = parts.discovery != nullptr ? &parts.discovery->udp() : nullptr,
-          .seed = random_number(),
+          .seed = draw_seed(),
           .user_tiers = parts.user_tiers,
           .interface = parts.interface,
           .external_address = [this](const asio::ip::address& address) {

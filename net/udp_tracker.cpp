@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "net/http.h"
-#include "storage/hash.h"
+#include "net/secret_random.h"
 #include "storage/wait_list.h"
 
 namespace swarmfs::net {
@@ -180,7 +180,7 @@ Duration patience(unsigned timeouts) {
 
 struct UdpTrackers::State {
   State(asio::any_io_executor e, Clock& c, UdpPort& p, std::uint64_t s)
-      : executor(std::move(e)), clock(c), port(p), seed(s) {}
+      : executor(std::move(e)), clock(c), port(p), random(s) {}
 
   static Task<Result<UdpAnswer>> announce(std::shared_ptr<State> self, UdpAnnounce what);
   // Sends again what is due, and asks the next address when it is.
@@ -207,20 +207,15 @@ struct UdpTrackers::State {
   asio::any_io_executor executor;
   Clock& clock;
   UdpPort& port;
-  std::uint64_t seed;
-  std::uint64_t drawn = 0;                    // transaction ids so far
+  SecretRandom random;
   std::map<std::uint32_t, Waiting> requests;  // by transaction id
   std::map<UdpEndpoint, Id> ids;
   UdpPort::Subscription listening;
 };
 
-// Hashed from the seed, so that who sees ours cannot tell the next ones.
 std::uint32_t UdpTrackers::State::draw_transaction() {
   for (;;) {
-    std::vector<std::byte> input;
-    put(input, seed);
-    put(input, drawn++);
-    const auto transaction = get<std::uint32_t>(storage::sha1(input).bytes, 0);
+    const auto transaction = static_cast<std::uint32_t>(random());
     if (!requests.contains(transaction)) return transaction;
   }
 }

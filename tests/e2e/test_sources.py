@@ -9,6 +9,7 @@ import unittest
 from harness import FAILURE, MIB, SWARMFS, USAGE, Case, is_live, mounts_at, read_all, until
 from peers import HonestPeer
 from seeds import HOST
+from trackers import serve_http
 
 HASH = "d2354010a3ca4ade5b7427bb093a62a3899ff381"
 
@@ -39,17 +40,8 @@ class WebServer:
             def log_message(self, *_):
                 pass
 
-        class Server(http.server.ThreadingHTTPServer):
-            def handle_error(self, *_):
-                pass  # a client that hangs up early is its own business
-
-        self.server = Server((HOST, 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        case.addCleanup(self.server.server_close)
-        case.addCleanup(self.server.shutdown)
+        self.port = serve_http(case, Handler)
         case.addCleanup(self.go_on.set)
-        self.port = self.server.server_address[1]
 
     def url(self, path):
         return f"http://{HOST}:{self.port}{path}"

@@ -43,6 +43,21 @@ class Opentracker(Seed):
         until(lambda: self.seeds_of(info_hash) > 0, "the seed to have announced itself", 30)
 
 
+def serve_http(case, handler):
+    """Serves until the test ends; the port, on loopback."""
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_):
+            pass  # a client that hangs up early is its own business
+
+    server = Server((HOST, 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    case.addCleanup(server.server_close)
+    case.addCleanup(server.shutdown)
+    return server.server_address[1]
+
+
 class ScriptedTracker:
     """An HTTP tracker. peers: "host:port"s it gives out. form: compact, dictionary, gzip, or a function from query to (status, body)."""
 
@@ -68,16 +83,7 @@ class ScriptedTracker:
             def log_message(self, *_):
                 pass
 
-        class Server(http.server.ThreadingHTTPServer):
-            def handle_error(self, *_):
-                pass  # a client that hangs up early is its own business
-
-        self.server = Server((HOST, 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        case.addCleanup(self.server.server_close)
-        case.addCleanup(self.server.shutdown)
-        self.port = self.server.server_address[1]
+        self.port = serve_http(case, Handler)
         self.url = f"http://{HOST}:{self.port}/announce"
 
     def reply(self, query):

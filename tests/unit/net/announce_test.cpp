@@ -8,6 +8,7 @@
 
 #include "net/http.h"
 #include "storage/bencode.h"
+#include "tests/unit/net/udp_tracker_packets.h"
 
 namespace swarmfs::net {
 namespace {
@@ -104,27 +105,14 @@ Result<AnnounceReply> parse(const bencode::Dictionary& body) {
   return parse(body.encode());
 }
 
-std::string compact(const std::vector<Endpoint>& peers) {
-  std::string records;
-  for (const Endpoint& peer : peers) {
-    const auto append = [&records](const auto& bytes) {
-      records.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    };
-    if (peer.address().is_v4()) append(peer.address().to_v4().to_bytes());
-    if (peer.address().is_v6()) append(peer.address().to_v6().to_bytes());
-    records += static_cast<char>(peer.port() >> 8);
-    records += static_cast<char>(peer.port() & 255);
-  }
-  return records;
-}
-
 TEST(AnnounceReplyTest, ReadsCompactPeersOfBothFamilies) {
-  const auto reply = parse(bencode::Dictionary()
-                               .add("interval", 1234)
-                               .add("peers", compact({at("1.2.3.4", 6881), at("5.6.7.8", 65535)}))
-                               .add("peers6", compact({at("2001:db8::1", 1)}))
-                               .add("tracker id", "abc")
-                               .add("warning message", "soon closed"));
+  const auto reply =
+      parse(bencode::Dictionary()
+                .add("interval", 1234)
+                .add("peers", packets::compact_peers({at("1.2.3.4", 6881), at("5.6.7.8", 65535)}))
+                .add("peers6", packets::compact_peers({at("2001:db8::1", 1)}))
+                .add("tracker id", "abc")
+                .add("warning message", "soon closed"));
   ASSERT_TRUE(reply);
   EXPECT_THAT(reply->peers,
               ElementsAre(at("1.2.3.4", 6881), at("5.6.7.8", 65535), at("2001:db8::1", 1)));
@@ -135,23 +123,24 @@ TEST(AnnounceReplyTest, ReadsCompactPeersOfBothFamilies) {
 }
 
 TEST(AnnounceReplyTest, TakesWholeRecordsAndNoPortZero) {
-  const std::string two = compact({at("1.2.3.4", 6881), at("5.6.7.8", 2)});
+  const std::string two = packets::compact_peers({at("1.2.3.4", 6881), at("5.6.7.8", 2)});
   for (std::size_t size = 0; size <= two.size(); ++size) {
     const auto reply = parse(bencode::Dictionary().add("peers", two.substr(0, size)));
     EXPECT_EQ(reply.value().peers.size(), size / 6) << size;
   }
-  const std::string six = compact({at("2001:db8::1", 7), at("2001:db8::2", 8)});
+  const std::string six = packets::compact_peers({at("2001:db8::1", 7), at("2001:db8::2", 8)});
   for (std::size_t size = 0; size <= six.size(); ++size) {
     const auto reply = parse(bencode::Dictionary().add("peers6", six.substr(0, size)));
     EXPECT_EQ(reply.value().peers.size(), size / 18) << size;
   }
-  const std::string zero = compact({at("1.2.3.4", 0), at("5.6.7.8", 2)});
+  const std::string zero = packets::compact_peers({at("1.2.3.4", 0), at("5.6.7.8", 2)});
   EXPECT_THAT(parse(bencode::Dictionary().add("peers", zero)).value().peers,
               ElementsAre(at("5.6.7.8", 2)));
 }
 
 TEST(AnnounceReplyTest, WritesMappedAddressesAsIPv4) {
-  const auto reply = parse(bencode::Dictionary().add("peers6", compact({at("::ffff:1.2.3.4", 5)})));
+  const auto reply =
+      parse(bencode::Dictionary().add("peers6", packets::compact_peers({at("::ffff:1.2.3.4", 5)})));
   EXPECT_THAT(reply.value().peers, ElementsAre(at("1.2.3.4", 5)));
 }
 
@@ -194,7 +183,7 @@ TEST(AnnounceReplyTest, TakesNoPeersFromFieldsOfTheWrongType) {
 
 TEST(AnnounceReplyTest, KeepsTwoHundredOfAMillionPeers) {
   std::string many;
-  for (int i = 0; i < 170'000; ++i) many += compact({at("1.2.3.4", 6881)});
+  for (int i = 0; i < 170'000; ++i) many += packets::compact_peers({at("1.2.3.4", 6881)});
   EXPECT_EQ(parse(bencode::Dictionary().add("peers", many)).value().peers.size(), 200u);
   bencode::List list;
   const auto peer = bencode::Dictionary().add("ip", "1.2.3.4").add("port", 1).encode();
@@ -231,7 +220,7 @@ TEST(AnnounceReplyTest, TakesNoPeersBesideAFailureAndHonoursItsRetry) {
   const auto failure = [](auto key, auto value) {
     return parse(bencode::Dictionary()
                      .add("failure reason", "unregistered torrent")
-                     .add("peers", compact({at("1.2.3.4", 6881)}))
+                     .add("peers", packets::compact_peers({at("1.2.3.4", 6881)}))
                      .add(key, value))
         .value();
   };

@@ -34,20 +34,6 @@ std::string parameter(const std::string& url, const char* key) {  // decoded
   return found == params.end() ? "(none)" : std::string((*found).value);
 }
 
-std::string compact(const std::vector<Endpoint>& peers) {
-  std::string records;
-  for (const Endpoint& peer : peers) {
-    const auto append = [&records](const auto& bytes) {
-      records.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    };
-    if (peer.address().is_v4()) append(peer.address().to_v4().to_bytes());
-    if (peer.address().is_v6()) append(peer.address().to_v6().to_bytes());
-    records += static_cast<char>(peer.port() >> 8);
-    records += static_cast<char>(peer.port() & 255);
-  }
-  return records;
-}
-
 // Trackers that answer from a script, in virtual time.
 class AnnouncerTest : public testing::Test {
  protected:
@@ -161,7 +147,7 @@ class AnnouncerTest : public testing::Test {
   static bencode::Dictionary one_peer(std::int64_t interval = 900) {
     return bencode::Dictionary()
         .add("interval", interval)
-        .add("peers", compact({at("1.2.3.4", 5)}));
+        .add("peers", packets::compact_peers({at("1.2.3.4", 5)}));
   }
   std::string event(std::size_t i) const { return parameter(asked.at(i).url, "event"); }
 
@@ -452,9 +438,10 @@ TEST_F(AnnouncerTest, TellsTheOtherFamilysAddressOfTheHostToo) {
   both_families = true;
   announce({{"http://a/announce"}}, [](const HttpRequest& request) {
     if (request.family != Family::ipv6) return reply(one_peer(), "8.8.8.8");
-    return reply(
-        bencode::Dictionary().add("interval", 60).add("peers6", compact({at("2001:db8::1", 6)})),
-        "2001:db8::9");
+    return reply(bencode::Dictionary()
+                     .add("interval", 60)
+                     .add("peers6", packets::compact_peers({at("2001:db8::1", 6)})),
+                 "2001:db8::9");
   });
   ASSERT_EQ(asked.size(), 2u);
   EXPECT_EQ(asked[0].family, Family::any);
@@ -598,10 +585,11 @@ TEST_F(AnnouncerTest, HonoursAUdpTrackersRefusal) {
 
 TEST_F(AnnouncerTest, FindsPeersThroughARealServer) {
   LoopbackServer server(context, [](const std::string&) {
-    return ok(bencode::Dictionary()
-                  .add("interval", 60)
-                  .add("peers", compact({at("127.0.0.1", 7001), at("10.0.0.1", 7002)}))
-                  .encode());
+    return ok(
+        bencode::Dictionary()
+            .add("interval", 60)
+            .add("peers", packets::compact_peers({at("127.0.0.1", 7001), at("10.0.0.1", 7002)}))
+            .encode());
   });
   announcer = std::make_unique<Announcer>(parts({{server.url("/announce")}}));
   announcer->start();

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "net/stream.h"
 
@@ -28,6 +29,11 @@ inline std::string compact_peer(const Endpoint& peer) {
   if (peer.address().is_v4()) append(peer.address().to_v4().to_bytes());
   if (peer.address().is_v6()) append(peer.address().to_v6().to_bytes());
   return record + big_endian(peer.port(), 2);
+}
+inline std::string compact_peers(const std::vector<Endpoint>& peers) {
+  std::string records;
+  for (const Endpoint& peer : peers) records += compact_peer(peer);
+  return records;
 }
 
 // ---- Requests
