@@ -2,6 +2,7 @@
 import http.server
 import os
 import signal
+import socket
 import subprocess
 import threading
 import unittest
@@ -109,9 +110,9 @@ class Sources(Case):
             "/round": (302, {"Location": "/round"}, b""),
             "/login": (403, {}, b"<html>who are you?</html>"),
         })
-        unused = WebServer(self, {})
-        unused.server.shutdown()
-        unused.server.server_close()
+        silent = socket.socket()  # bound, and listening to nobody
+        self.addCleanup(silent.close)
+        silent.bind((HOST, 0))
         for url, *said in (
             (web.url("/nothing.torrent"), "404", "check the URL"),
             (web.url("/page"), "web page"),
@@ -120,7 +121,7 @@ class Sources(Case):
             (web.url("/magnet"), "magnet"),
             (web.url("/round"), "makes no sense"),
             (web.url("/login"), "403", "browser"),
-            (unused.url("/it.torrent"), "refused"),
+            (f"http://{HOST}:{silent.getsockname()[1]}/it.torrent", "refused"),
             (web.url("/it.torrent").replace("http:", "https:"), "secure connection"),
             ("http://[::1/it.torrent", "not a valid URL"),
             ("ftp://192.0.2.1/it.torrent", "http or https"),
