@@ -311,8 +311,8 @@ bool Peer::covers(Duration slack, double gain) const {
   return outstanding_bytes() >= std::max(depth, least);
 }
 
-bool Peer::full(Duration slack) const {
-  return covers(slack, 1.0);
+bool Peer::full(Duration slack, double share) const {
+  return covers(slack, share);
 }
 
 bool Peer::full_alone(Duration slack) const {

@@ -75,8 +75,8 @@ class Peer {
   // When this outstanding request is expected now.
   [[nodiscard]] TimePoint due(const Request& request, TimePoint now) const;
   // True when asking for more would only make a queue: outstanding bytes cover rate x (round trip +
-  // slack).
-  [[nodiscard]] bool full(Duration slack) const;
+  // slack) x share.
+  [[nodiscard]] bool full(Duration slack, double share = 1.0) const;
   // The same where queueing at it costs nobody anything: twice as deep while its rate is still
   // growing.
   [[nodiscard]] bool full_alone(Duration slack) const;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
-#include <limits>
 
 namespace swarmfs::net {
 namespace {
@@ -35,6 +34,8 @@ constexpr Duration kStalled = 1s;
 constexpr double kHedgeShare = 0.03;
 constexpr double kHedgeShareStalled = 0.10;
 constexpr double kHedgeBurst = 64.0 * storage::kBlockSize;
+// Only while this much of what the line holds is not asked for, or the reader is stalled.
+constexpr double kRoomForCopies = 0.25;
 // Readahead leaves this share of the open-piece budget to whoever blocks next.
 constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
 // Peers this close to the soonest count as it.
@@ -125,7 +126,7 @@ PiecePicker::Arrival PiecePicker::on_block(PeerKey key, BlockId block, TimePoint
   const std::optional<Peer::Request> request = known.model.on_arrival(block, now);
   if (!request) return Arrival::unrequested;
   known.rejects = 0;
-  throughput_.on_bytes(request->bytes, now);
+  throughput_.on_block(request->bytes, request->sent, now);
   const auto found = open_.find(block.piece);
   if (!request->cancelled) release(block);
   if (found == open_.end() || found->second.received(block.block)) return Arrival::redundant;
@@ -250,6 +251,7 @@ std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
   if (wants_.refresh(have_, throughput_.rate())) cancel_unwanted(now);
   assume_rates();
   snub_silent(now);
+  if (idle()) throughput_.on_idle(now);
   assign_urgent(now);
   assign_ahead(now);
   sent_.swap(orders_);
@@ -257,13 +259,15 @@ std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
   return sent_;
 }
 
+bool PiecePicker::idle() const {
+  return std::none_of(peers_.begin(), peers_.end(),
+                      [](const auto& p) { return p.second.model.outstanding_bytes() > 0; });
+}
+
 std::optional<TimePoint> PiecePicker::next_wake(TimePoint now) const {
   if (peers_.empty()) return std::nullopt;
   if (!urgent_.empty()) return now + kUrgentTick;
-  const bool owed = std::any_of(peers_.begin(), peers_.end(), [](const auto& p) {
-    return p.second.model.outstanding_bytes() > 0;
-  });
-  if (owed || !wants_.pieces().empty()) return now + kIdleTick;
+  if (!idle() || !wants_.pieces().empty()) return now + kIdleTick;
   return std::nullopt;
 }
 
@@ -435,14 +439,18 @@ void PiecePicker::hedge(const Wanted& wanted, TimePoint now) {
   if (found == open_.end() || found->second.free() > 0 || found->second.asked() == 0) return;
   if (found->second.asked() > kHedgeTail || careful_.contains(wanted.piece)) return;
   std::vector<std::pair<TimePoint, KnownPeer*>> spare;
+  LineShare line(throughput_, 0, now);
   for (KnownPeer& known : peers_) {
     const Peer& model = known.second.model;
+    line.add(model, false, now);
     if (!eligible(known, wanted.piece, now) || model.suspect(now) || model.full(kSlack)) continue;
     spare.emplace_back(model.eta(storage::kBlockSize, now), &known);
   }
   std::stable_sort(spare.begin(), spare.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   probe(wanted, found->second, now);
+  // On a full line a second copy delays the first ones.
+  if (!line.has_room(kRoomForCopies) && now - wanted.since < kStalled) return;
   for (auto& [eta, known] : spare) {
     while (hedge_credit_ >= storage::kBlockSize && !known->second.model.full(kSlack)) {
       if (!hedge_one(wanted, found->second, *known, now)) break;
@@ -527,37 +535,24 @@ bool PiecePicker::works_for_blocked(const Peer& model) const {
   });
 }
 
-// What the line can bring beside the peers that work for blocked readers, in bytes per second: more
-// would be taken from what those wait for.
-double PiecePicker::spare_line() const {
-  double spare = throughput_.peak();
-  if (urgent_.empty() || spare <= 0) return std::numeric_limits<double>::infinity();
-  for (const auto& [key, known] : peers_) {
-    if (works_for_blocked(known.model)) spare -= known.model.best_rate();
-  }
-  return spare;
-}
-
-// When the line could have brought all that blocked readers wait for.
-TimePoint PiecePicker::blocked_served(TimePoint now) const {
-  if (throughput_.peak() <= 0) return now;
-  double bytes = 0;
+// What blocked readers still wait for.
+std::uint64_t PiecePicker::blocked_bytes() const {
+  std::uint64_t blocks = 0;
   for (const PieceIndex piece : urgent_) {
     const auto found = open_.find(piece);
-    const std::uint32_t blocks = found == open_.end()
-                                     ? layout_.block_count(piece)
-                                     : (found->second.free() + found->second.asked());
-    bytes += static_cast<double>(blocks) * storage::kBlockSize;
+    blocks += found == open_.end() ? layout_.block_count(piece)
+                                   : found->second.free() + found->second.asked();
   }
-  const std::chrono::duration<double> takes(bytes / throughput_.peak());
-  return now + std::chrono::duration_cast<Duration>(takes);
+  return blocks * storage::kBlockSize;
 }
 
 void PiecePicker::assign_ahead(TimePoint now) {
   if (wants_.pieces().empty() || wants_.pieces().back().urgent) return;
   std::vector<std::pair<TimePoint, KnownPeer*>> order;
+  LineShare line(throughput_, blocked_bytes(), now);
   for (KnownPeer& known : peers_) {
     Peer& model = known.second.model;
+    line.add(model, works_for_blocked(model), now);
     if (known.second.rest_until > now || (model.choking && model.allowed_fast.empty())) continue;
     if (model.suspect(now) && (!model.may_probe(now) || !model.requests().empty())) continue;
     if (is_full(model)) {
@@ -569,28 +564,33 @@ void PiecePicker::assign_ahead(TimePoint now) {
   std::stable_sort(order.begin(), order.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   const TimePoint soonest = order.empty() ? now : order.front().first + kSoonest;
-  double spare = spare_line();
-  const TimePoint served = blocked_served(now);
-  for (auto& [eta, known] : order) {
-    Peer& model = known->second.model;
-    if (eta < served) {
-      if (spare < model.best_rate()) continue;
-      if (!works_for_blocked(model)) spare -= model.best_rate();
-    }
-    while (!is_full(model)) {
-      // Beside another's blocked read, readahead may only keep the line busy, not queue.
-      const bool bulk = !model.full(Duration::zero());
-      // The soonest peer takes what is due first, even if that is late already; slower ones what
-      // they can have in time.
-      const TimePoint expected = model.eta(storage::kBlockSize, now);
-      const TimePoint due = expected <= soonest ? TimePoint::min() : expected;
-      const std::optional<BlockId> block = pick_ahead(known->second, due, bulk, now);
-      if (!block) break;
-      request(*known, *block, now);
-      if (model.snubbed()) break;  // a probe is one block
-    }
-    if (is_full(model)) model.note_limited();
+  std::erase_if(order, [&](const auto& candidate) {
+    const Peer& model = candidate.second->second.model;
+    return !line.admit(model, works_for_blocked(model), candidate.first);
+  });
+  // Everybody is kept busy; what queues at them is for the line to bear.
+  for (const bool queueing : {false, true})
+    for (auto& [eta, known] : order) read_ahead(*known, soonest, queueing, line, now);
+}
+
+void PiecePicker::read_ahead(KnownPeer& known, TimePoint soonest, bool queueing, LineShare& line,
+                             TimePoint now) {
+  Peer& model = known.second.model;
+  while (queueing ? line.has_room() && !is_full(model)
+                  : !model.full(Duration::zero(), line.scale())) {
+    if (model.snubbed() && model.outstanding_bytes() > 0) return;  // a probe is one block
+    // Beside another's blocked read, readahead may only keep the line busy, not queue.
+    const bool bulk = !model.full(Duration::zero());
+    // The soonest peer takes what is due first, even if that is late already; slower ones what
+    // they can have in time.
+    const TimePoint expected = model.eta(storage::kBlockSize, now);
+    const TimePoint due = expected <= soonest ? TimePoint::min() : expected;
+    const std::optional<BlockId> block = pick_ahead(known.second, due, bulk, now);
+    if (!block) return;
+    request(known, *block, now);
+    line.take(layout_.block_size(*block));
   }
+  if (is_full(model)) model.note_limited();
 }
 
 }  // namespace swarmfs::net

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "net/clock.h"
+#include "net/line_share.h"
 #include "net/open_piece.h"
 #include "net/peer.h"
 #include "net/throughput.h"
@@ -106,12 +107,14 @@ class PiecePicker {
   void assume_rates();
   void assign_urgent(TimePoint now);
   bool assign_piece(const Wanted& wanted, TimePoint now);
+  [[nodiscard]] bool idle() const;  // no peer owes us anything
   void hedge(const Wanted& wanted, TimePoint now);
   void probe(const Wanted& wanted, const OpenPiece& open, TimePoint now);
   bool hedge_one(const Wanted& wanted, OpenPiece& open, KnownPeer& spare, TimePoint now);
   void assign_ahead(TimePoint now);
-  [[nodiscard]] double spare_line() const;
-  [[nodiscard]] TimePoint blocked_served(TimePoint now) const;
+  void read_ahead(KnownPeer& known, TimePoint soonest, bool queueing, LineShare& line,
+                  TimePoint now);
+  [[nodiscard]] std::uint64_t blocked_bytes() const;
   [[nodiscard]] bool works_for_blocked(const Peer& model) const;
   std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint due, bool bulk,
                                              TimePoint now);
