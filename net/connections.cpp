@@ -48,7 +48,10 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
         list(config.allow_local, config.seed, config.max_connections),
         tasks(e),
         redial(c, [this] { dial_more(); }),
-        housekeeping(c, [this] { keep_house(); }) {}
+        housekeeping(c, [this] { keep_house(); }) {
+    if (!config.external) return;
+    address = config.external->follow([this](const auto& ours) { list.external_address(ours); });
+  }
 
   // -- a connection's life
   void dial_more();
@@ -83,6 +86,7 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
   Config config;
   Log log;
   PeerList list;
+  ExternalAddress::Following address;
   Receiver receiver;
   std::map<ExtensionId, Listener> listeners;
   storage::TaskGroup tasks;
@@ -235,7 +239,11 @@ error_code Connections::State::on_message(Connection& c, const Message& message)
 error_code Connections::State::on_extended(Connection& c, const Extended& message) {
   const auto id = static_cast<ExtensionId>(message.id);
   if (id == ExtensionId::handshake) {
-    c.info.said.update(parse_extension_handshake(message.payload));
+    const ExtensionHandshake said = parse_extension_handshake(message.payload);
+    c.info.said.update(said);
+    if (said.our_address && config.external) {
+      config.external->on_seen(c.info.endpoint.address(), *said.our_address);
+    }
     if (receiver.on_extensions) receiver.on_extensions(c.info);
     for (const auto& [extension, listener] : listeners) {
       if (listener.on_extensions) listener.on_extensions(c.info);

@@ -17,6 +17,7 @@
 
 #include "net/clock.h"
 #include "net/extension.h"
+#include "net/external_address.h"
 #include "net/open_piece.h"
 #include "net/peer_list.h"
 #include "net/peer_wire.h"
@@ -44,6 +45,8 @@ class Connections {
     bool allow_local = false;
     std::uint64_t seed = 1;  // of every random choice
     ExtensionOffer offer = {};
+    // Where the others see us: peers bear witness, and dialling follows it (BEP 40). May be null.
+    std::shared_ptr<ExternalAddress> external = {};
   };
   // `log(level, line)`: level 0 debug, 1 info, 2 warning.
   using Log = std::function<void(int level, const std::string& line)>;

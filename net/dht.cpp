@@ -146,6 +146,7 @@ DhtNode::Parts Dht::State::node_parts() {
   return {.clock = parts.clock,
           .udp = parts.udp,
           .random = random,
+          .external = *parts.external,
           .saved = parts.saved,
           .allow_local = parts.allow_local,
           .first_node = [this](Family family) { on_first_node(family); },
@@ -480,10 +481,6 @@ DhtSearch Dht::search(DhtSearchRequest request) {
   return DhtSearch([weak = std::weak_ptr(state_), id] {
     if (const auto state = weak.lock()) state->end_search(id);
   });
-}
-
-void Dht::external_address(const asio::ip::address& address) {
-  state_->node.live_at(normalised(address));
 }
 
 NodeId Dht::id() const {

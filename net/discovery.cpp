@@ -25,7 +25,8 @@ struct Discovery::State {
                                            .bootstrap = std::move(routers),
                                            .saved = parts.saved,
                                            .allow_local = parts.allow_local,
-                                           .log = parts.log});
+                                           .log = parts.log,
+                                           .external = external});
   }
 
   void make_lsd() {
@@ -57,6 +58,7 @@ struct Discovery::State {
   }
 
   Parts parts;
+  std::shared_ptr<ExternalAddress> external = std::make_shared<ExternalAddress>();
   std::unique_ptr<UdpPort> udp;
   std::unique_ptr<Dht> dht;
   std::unique_ptr<Lsd> lsd;
@@ -102,8 +104,8 @@ UdpPort& Discovery::udp() {
   return *state_->udp;
 }
 
-void Discovery::external_address(const asio::ip::address& address) {
-  if (state_->dht) state_->dht->external_address(address);
+const std::shared_ptr<ExternalAddress>& Discovery::external() const {
+  return state_->external;
 }
 
 std::optional<DhtState> Discovery::dht_state() const {

@@ -28,6 +28,8 @@ constexpr std::size_t kPoolReserve = 8 * kMiB;
 // A name that is not found is looked up again: the network may come up after the mount.
 constexpr Duration kFirstLookupPause = 2s;
 constexpr Duration kLongestLookupPause = 60s;
+// The same for names in a link, of which there may be a hundred that never were.
+constexpr Duration kLongestHintPause = 30min;
 
 // BEP 20: "-SW", four digits of version, "-", then random characters.
 PeerId make_peer_id() {
@@ -84,7 +86,7 @@ struct TorrentSession::State {
   [[nodiscard]] ExtensionOffer offer() const;
   void look_around();  // in the DHT and on the local network
   // Looks `name` up until it is found, and adds what it stands for.
-  [[nodiscard]] Task<void> find_peer(storage::HostPort name);
+  [[nodiscard]] Task<void> find_peer(storage::HostPort name, PeerSource source);
 
   // -- from the metadata to the metainfo
   // `info` matches the info-hash: makes a torrent of it, or says why it is none.
@@ -134,6 +136,7 @@ Connections::Config TorrentSession::State::connections_config() const {
   config.peer_id = peer_id;
   config.allow_local = parts.allow_local;
   config.seed = draw_seed();
+  if (parts.discovery != nullptr) config.external = parts.discovery->external();
   return config;
 }
 
@@ -176,8 +179,8 @@ Announcer::Parts TorrentSession::State::announcer_parts() {
           .seed = draw_seed(),
           .user_tiers = parts.user_tiers,
           .interface = parts.interface,
-          .external_address = [this](const asio::ip::address& address) {
-            if (parts.discovery != nullptr) parts.discovery->external_address(address);
+          .seen_at = [this](const asio::ip::address& witness, const asio::ip::address& seen) {
+            if (parts.discovery != nullptr) parts.discovery->external()->on_seen(witness, seen);
           }};
 }
 
@@ -191,15 +194,17 @@ void TorrentSession::State::look_around() {
   search = parts.discovery->search(parts.info_hash, nodes, found);
 }
 
-Task<void> TorrentSession::State::find_peer(storage::HostPort name) {
-  for (Duration pause = kFirstLookupPause;; pause = std::min(2 * pause, kLongestLookupPause)) {
+Task<void> TorrentSession::State::find_peer(storage::HostPort name, PeerSource source) {
+  const bool user = source == PeerSource::user;
+  const Duration longest = user ? kLongestLookupPause : kLongestHintPause;
+  for (Duration pause = kFirstLookupPause;; pause = std::min(2 * pause, longest)) {
     const Result<std::vector<Endpoint>> found = co_await look_up(name.host, name.port);
     if (found && !found->empty()) {
-      connections.add_peers(*found, PeerSource::user);
+      connections.add_peers(*found, source);
       co_return;
     }
     const std::string why = found ? "no address" : found.error().message();
-    parts.log(2, "--peer " + name.host + ": " + why + "; trying again");
+    parts.log(user ? 2 : 0, "peer " + name.host + ": " + why + "; trying again");
     co_await parts.clock.sleep(pause);
   }
 }
@@ -287,7 +292,12 @@ void TorrentSession::start() {
   }
   s.connections.start();
   s.look_around();
-  for (const storage::HostPort& peer : s.parts.peers) s.tasks.spawn(s.find_peer(peer));
+  for (const storage::HostPort& peer : s.parts.peers) {
+    s.tasks.spawn(s.find_peer(peer, PeerSource::user));
+  }
+  for (const storage::HostPort& peer : s.parts.hinted_peers) {
+    s.tasks.spawn(s.find_peer(peer, PeerSource::tracker));
+  }
   s.announcer.start();
 }
 
