@@ -31,6 +31,7 @@
 #include "fs/torrent_fs.h"
 #include "net/clock.h"
 #include "net/discovery.h"
+#include "net/listener.h"
 #include "net/local_interface.h"
 #include "net/torrent_session.h"
 #include "storage/disk.h"
@@ -106,6 +107,7 @@ struct Program {
   std::vector<storage::FileRange> selected;
   std::unique_ptr<storage::RealDisk> disk;
   net::LocalInterface interface;
+  std::unique_ptr<net::Listener> listener;
   std::unique_ptr<net::Discovery> discovery;
   std::unique_ptr<net::TorrentSession> session;
   std::unique_ptr<TorrentFs> fs;
@@ -248,6 +250,7 @@ void remember_nodes(const Program& p) {
 
 // Until unmounted or told to stop. Unmounted first, network second: nobody waits for a tracker.
 Task<void> live(Program& p) {
+  p.listener->start();
   p.discovery->start();
   p.session->start();
   co_await p.fuse->serve();
@@ -259,15 +262,22 @@ Task<void> live(Program& p) {
   remember_nodes(p);
   co_await p.session->stop();
   co_await p.discovery->stop();
+  co_await p.listener->stop();
   p.log.write(LogLevel::info, "unmounted");
 }
 
 void build_session(Program& p, MountPlan plan) {
   const auto log = [l = p.log](int level, const std::string& line) { l(level, line); };
+  p.listener = std::make_unique<net::Listener>(net::Listener::Parts{
+      .executor = p.io.get_executor(),
+      .clock = p.clock,
+      .at = net::open_tcp_port(p.io.get_executor(), p.options.port, p.interface,
+                               [log](const std::string& line) { log(1, line); })});
   p.discovery =
       std::make_unique<net::Discovery>(net::Discovery::Parts{.executor = p.io.get_executor(),
                                                              .clock = p.clock,
                                                              .port = p.options.port,
+                                                             .peer_port = p.listener->port(),
                                                              .interface = p.interface,
                                                              .dht = p.options.dht,
                                                              .lsd = p.options.lsd,
@@ -291,6 +301,7 @@ void build_session(Program& p, MountPlan plan) {
                                  .peers = p.options.peers,
                                  .hinted_peers = std::move(plan.hinted_peers),
                                  .port = p.options.port,
+                                 .listener = p.listener.get(),
                                  .discovery = p.discovery.get(),
                                  .interface = p.interface,
                                  .user_tiers = plan.user_tiers,

@@ -41,7 +41,7 @@ struct Discovery::State {
         Lsd::Parts{.executor = parts.executor,
                    .clock = parts.clock,
                    .open_sockets = sockets,
-                   .port = 0,  // we accept no connections yet, so we only listen
+                   .port = parts.peer_port,
                    .seed = draw_seed(),
                    .found = heard,
                    .log = [log = parts.log](const std::string& line) { log(0, line); }});
@@ -85,7 +85,10 @@ Discovery::Search Discovery::search(const storage::InfoHash& torrent,
     const auto from_dht = [found](std::span<const Endpoint> peers) {
       found(peers, PeerSource::dht);
     };
-    search.dht_ = s.dht->search({.info_hash = torrent, .found = from_dht, .announce_port = {}});
+    std::optional<std::uint16_t> announce;
+    if (s.parts.peer_port != 0) announce = s.parts.peer_port;
+    search.dht_ =
+        s.dht->search({.info_hash = torrent, .found = from_dht, .announce_port = announce});
   }
   if (s.lsd) {
     s.searching[torrent] = std::move(found);

@@ -39,7 +39,8 @@ class Discovery {
   struct Parts {
     asio::any_io_executor executor;
     Clock& clock;
-    std::uint16_t port = 0;  // of UDP; another one when it is taken
+    std::uint16_t port = 0;       // of UDP; another one when it is taken
+    std::uint16_t peer_port = 0;  // of TCP, where peers reach us: announced; 0: nowhere
     LocalInterface interface = {};
     bool dht = true;
     bool lsd = true;

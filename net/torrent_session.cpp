@@ -84,6 +84,10 @@ struct TorrentSession::State {
   [[nodiscard]] Connections::Config connections_config() const;
   [[nodiscard]] Announcer::Parts announcer_parts();
   [[nodiscard]] ExtensionOffer offer() const;
+  [[nodiscard]] std::uint16_t listen_port() const {
+    return parts.listener == nullptr ? std::uint16_t{0} : parts.listener->port();
+  }
+  void open_door();    // for those who come to us
   void look_around();  // in the DHT and on the local network
   // Looks `name` up until it is found, and adds what it stands for.
   [[nodiscard]] Task<void> find_peer(storage::HostPort name, PeerSource source);
@@ -109,6 +113,7 @@ struct TorrentSession::State {
   std::optional<Swarm> swarm;
   Announcer announcer;
   Discovery::Search search;
+  Listener::Registration guests;
   storage::TaskGroup tasks;  // name lookups, and the way from metadata to metainfo
   storage::WaitList decided;
   std::optional<error_code> failure;
@@ -143,6 +148,7 @@ Connections::Config TorrentSession::State::connections_config() const {
 ExtensionOffer TorrentSession::State::offer() const {
   ExtensionOffer offer;
   offer.metadata = !parts.metainfo || info_size > 0;
+  offer.port = listen_port();
   if (info_size > 0) offer.metadata_size = static_cast<std::uint32_t>(info_size);
   if (pex) {
     offer.pex = ExtensionOffer::Pex::on;
@@ -156,7 +162,8 @@ Announcer::Parts TorrentSession::State::announcer_parts() {
   AnnounceRequest identity;
   identity.info_hash = parts.info_hash;
   identity.peer_id = peer_id;
-  identity.port = parts.port;
+  // Trackers take no 0, and some drop who says it.
+  identity.port = listen_port() != 0 ? listen_port() : parts.port;
   identity.key = static_cast<std::uint32_t>(draw_seed());
   const auto progress = [this] {
     if (!store) return std::pair(std::uint64_t{0}, kUnknownLeft);
@@ -192,6 +199,14 @@ void TorrentSession::State::look_around() {
   const std::vector<storage::HostPort> nodes =
       parts.metainfo ? parts.metainfo->nodes : std::vector<storage::HostPort>();
   search = parts.discovery->search(parts.info_hash, nodes, found);
+}
+
+void TorrentSession::State::open_door() {
+  if (parts.listener == nullptr) return;
+  const auto take = [this](std::unique_ptr<Stream> stream, const Handshake& theirs) {
+    connections.accept(std::move(stream), theirs);
+  };
+  guests = parts.listener->expect(parts.info_hash, take);
 }
 
 Task<void> TorrentSession::State::find_peer(storage::HostPort name, PeerSource source) {
@@ -291,6 +306,7 @@ void TorrentSession::start() {
     });
   }
   s.connections.start();
+  s.open_door();
   s.look_around();
   for (const storage::HostPort& peer : s.parts.peers) {
     s.tasks.spawn(s.find_peer(peer, PeerSource::user));
@@ -307,6 +323,7 @@ Task<void> TorrentSession::stop() {
   if (!s->swarm && !s->failure) s->failure = storage::StorageErrc::closed;
   s->decided.wake_all();
   s->search = {};
+  s->guests = {};
   if (s->store) s->store->close();
   s->tasks.cancel();
   storage::TaskGroup both(s->parts.executor);
@@ -340,7 +357,9 @@ void TorrentSession::add_peers(std::span<const Endpoint> endpoints, PeerSource s
 }
 
 Demand TorrentSession::want(Wish wish) {
-  return state_->swarm ? state_->swarm->want(wish) : Demand();
+  if (!state_->swarm) return {};
+  state_->connections.wake();
+  return state_->swarm->want(wish);
 }
 
 bool TorrentSession::reachable(storage::ByteRange range) const {

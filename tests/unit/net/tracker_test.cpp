@@ -69,26 +69,25 @@ class AnnouncerTest : public testing::Test {
     settle();
   }
   Announcer::Parts parts(std::vector<std::vector<std::string>> tiers) {
-    return {
-        .executor = context.get_executor(),
-        .clock = clock,
-        .tiers = std::move(tiers),
-        .allow_local = allow_local,
-        .identity = {},
-        .progress = [] { return std::pair<std::uint64_t, std::uint64_t>(11, 22); },
-        .found =
-            [this](std::span<const Endpoint> peers, PeerSource source) {
-              for (const Endpoint& peer : peers) found.emplace_back(peer, source);
-            },
-        .log = [this](const std::string& line) { log.push_back(line); },
-        .udp = udp_port.get(),
-        .seed = 1,
-        .user_tiers = user_tiers,
-        .seen_at =
-            [this](const asio::ip::address& witness, const asio::ip::address& ours) {
-              witnesses.push_back(witness.to_string());
-              our_addresses.push_back(ours.to_string());
-            }};
+    return {.executor = context.get_executor(),
+            .clock = clock,
+            .tiers = std::move(tiers),
+            .allow_local = allow_local,
+            .identity = {},
+            .progress = [] { return std::pair<std::uint64_t, std::uint64_t>(11, 22); },
+            .found =
+                [this](std::span<const Endpoint> peers, PeerSource source) {
+                  for (const Endpoint& peer : peers) found.emplace_back(peer, source);
+                },
+            .log = [this](const std::string& line) { log.push_back(line); },
+            .udp = udp_port.get(),
+            .seed = 1,
+            .user_tiers = user_tiers,
+            .seen_at =
+                [this](const asio::ip::address& witness, const asio::ip::address& ours) {
+                  witnesses.push_back(witness.to_string());
+                  our_addresses.push_back(ours.to_string());
+                }};
   }
   // From here on there is a UDP port, of IPv4 only.
   void open_udp() {
