@@ -4,7 +4,8 @@
 // Threads:  engine thread only.
 // Memory:   two RoutingTables, DhtQueries, DhtAnswers, and kMaxProbes probes.
 // Errors:   none.
-// Lifetime: Clock, UdpPort, ExternalAddress and SecretRandom outlive it. After stop() nothing is called any more.
+// Lifetime: Clock, UdpPort, ExternalAddress and SecretRandom outlive it. After stop() nothing is
+//           called any more.
 #pragma once
 #include <cstddef>
 #include <cstdint>
