@@ -34,7 +34,7 @@ inline constexpr std::size_t kLookupWidth = 8;
 // Questions in flight. Measured on 1,000 nodes of which 20 % are silent (dht_lookup_test): with 4 a
 // search takes 0.60 s and asks 14 nodes, with 6 0.49 s and 16, with 8 0.47 s and 19.
 inline constexpr std::size_t kLookupParallel = 8;
-// Nodes asked by one search, whatever strangers say; the measured searches ask 19, and 42 at most
+// Nodes asked by one search, whatever strangers say; the measured searches ask 19, and 48 at most
 // among liars.
 inline constexpr std::size_t kMaxLookupQueries = 100;
 // Nodes known to one search; the furthest unasked ones are forgotten.

@@ -184,7 +184,7 @@ AmongPoisoners look_up_among_poisoners(std::uint64_t seed) {
 
 // Accomplices pose as the closest nodes and answer: they want all announcements. Of 3,000 lookups
 // in 100 worlds 0.7 % found no peer in their first pass, and one in a thousand announced to nobody
-// true. So of these 240, 2 and none; three times as many would be a change.
+// true. So of these 240 about 2, and hardly any; three times as many would be a change.
 TEST_F(DhtTest, AThirdOfPoisonersHidesFewTorrentsAndSwallowsFewAnnouncements) {
   populate({.nodes = 1});  // measured in worlds of their own
   std::vector<Looked> lookups;
