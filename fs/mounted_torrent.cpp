@@ -31,8 +31,8 @@
 #include "fs/torrent_fs.h"
 #include "net/clock.h"
 #include "net/discovery.h"
+#include "net/listener.h"
 #include "net/local_interface.h"
-#include "net/name_lookup.h"
 #include "net/torrent_session.h"
 #include "storage/disk.h"
 #include "storage/task_group.h"
@@ -105,9 +105,9 @@ struct Program {
   storage::WorkerPool disk_workers;
   std::string title;
   std::vector<storage::FileRange> selected;
-  std::vector<storage::HostPort> hinted_peers;
   std::unique_ptr<storage::RealDisk> disk;
   net::LocalInterface interface;
+  std::unique_ptr<net::Listener> listener;
   std::unique_ptr<net::Discovery> discovery;
   std::unique_ptr<net::TorrentSession> session;
   std::unique_ptr<TorrentFs> fs;
@@ -238,14 +238,6 @@ Task<void> keep_metainfo(Program& p, std::vector<std::byte> torrent) {
   if (*failed) p.log.write(LogLevel::warning, "the metadata is not kept: " + (*failed)->line);
 }
 
-// Peers that the link names. They are hints: each is looked up once.
-Task<void> find_hinted_peers(Program& p) {
-  for (const storage::HostPort& name : p.hinted_peers) {
-    const Result<std::vector<net::Endpoint>> found = co_await net::look_up(name.host, name.port);
-    if (found) p.session->add_peers(*found, net::PeerSource::tracker);
-  }
-}
-
 // For the next run. A table that never filled says nothing.
 void remember_nodes(const Program& p) {
   const std::optional<net::DhtState> state = p.discovery->dht_state();
@@ -258,6 +250,7 @@ void remember_nodes(const Program& p) {
 
 // Until unmounted or told to stop. Unmounted first, network second: nobody waits for a tracker.
 Task<void> live(Program& p) {
+  p.listener->start();
   p.discovery->start();
   p.session->start();
   co_await p.fuse->serve();
@@ -269,15 +262,22 @@ Task<void> live(Program& p) {
   remember_nodes(p);
   co_await p.session->stop();
   co_await p.discovery->stop();
+  co_await p.listener->stop();
   p.log.write(LogLevel::info, "unmounted");
 }
 
 void build_session(Program& p, MountPlan plan) {
   const auto log = [l = p.log](int level, const std::string& line) { l(level, line); };
+  p.listener = std::make_unique<net::Listener>(net::Listener::Parts{
+      .executor = p.io.get_executor(),
+      .clock = p.clock,
+      .at = net::open_tcp_port(p.io.get_executor(), p.options.port, p.interface,
+                               [log](const std::string& line) { log(1, line); })});
   p.discovery =
       std::make_unique<net::Discovery>(net::Discovery::Parts{.executor = p.io.get_executor(),
                                                              .clock = p.clock,
                                                              .port = p.options.port,
+                                                             .peer_port = p.listener->port(),
                                                              .interface = p.interface,
                                                              .dht = p.options.dht,
                                                              .lsd = p.options.lsd,
@@ -299,7 +299,9 @@ void build_session(Program& p, MountPlan plan) {
                                  .hashers = p.hashers,
                                  .disk = p.disk.get(),
                                  .peers = p.options.peers,
+                                 .hinted_peers = std::move(plan.hinted_peers),
                                  .port = p.options.port,
+                                 .listener = p.listener.get(),
                                  .discovery = p.discovery.get(),
                                  .interface = p.interface,
                                  .user_tiers = plan.user_tiers,
@@ -315,7 +317,6 @@ std::optional<Complaint> build(Program& p, MountPlan plan, const std::string& mo
   p.disk = std::move(*disk);
   p.title = plan.title;
   p.selected = plan.selected;
-  p.hinted_peers = plan.hinted_peers;
   const storage::InfoHash info_hash = plan.info_hash;
   // Metadata from peers has no date, so this stays when it comes.
   const std::int64_t mtime =
@@ -362,7 +363,6 @@ int run(Program& p, const std::string& mountpoint) {
   p.watchers.spawn(stop_on_signal(p));
   p.watchers.spawn(bring_up(p, mountpoint));
   p.watchers.spawn(watch_stalls(p));
-  p.watchers.spawn(find_hinted_peers(p));
   if (p.options.wait_metadata_limit && p.wants_files_first()) {
     p.watchers.spawn(give_up_waiting(p, *p.options.wait_metadata_limit));
   }

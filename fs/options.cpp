@@ -147,8 +147,8 @@ void add_long_options(CLI::App& app, RawOptions& raw) {
       ->type_name("DIR")
       ->multi_option_policy(last);
   app.add_option("--port", raw.port,
-                 "UDP port of the DHT and UDP trackers; told to trackers as ours, though this "
-                 "version accepts no peers [" +
+                 "where peers connect to us (TCP, the next free one when it is taken), and of the "
+                 "DHT and UDP trackers [" +
                      std::to_string(kDefaultPort) + "]")
       ->type_name("PORT")
       ->multi_option_policy(last);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "net/early_messages.h"
+#include "net/host_key.h"
 #include "net/peer_connection.h"
 #include "storage/task_group.h"
 
@@ -26,12 +27,34 @@ constexpr Duration kKeepAlive = 100s;
 // A peer silent for two of its keep-alive intervals is gone.
 constexpr Duration kIdleLimit = 250s;
 constexpr Duration kHousekeeping = 20s;
+// Nobody has wanted anything for this long: rest. Sooner than the minute after which libtorrent
+// drops whoever is interested, unchoked and asks for nothing.
+constexpr Duration kRestAfter = 45s;
+// At rest one address is dialled at a time, and only as long as there are few peers. A dial costs
+// about 1.5 KB with all headers and greetings, and 20 peers' keep-alives 30 bytes a second:
+// together under 100 of the 200 that an idle mount may use (the DHT has the others).
+constexpr Duration kRestDialPause = 30s;
+constexpr std::size_t kWarmPeers = 20;
+// Who unchokes this soon after we are interested (and a round trip or two) has a free slot, and
+// will do so again when a reader comes. Others (Transmission) do it every ten seconds.
+constexpr Duration kPromptUnchoke = 300ms;
+// Connections that others opened, of all: the other half is for peers we chose.
+constexpr std::size_t kIncomingShare = 2;
+// Of these, from one host: several people may share an address.
+constexpr std::size_t kMaxIncomingPerHost = 3;
+// What we take for the round trip to a peer that came to us, until it is measured.
+constexpr Duration kUnknownRoundTrip = 100ms;
+// Two that dial each other at one time see both connections within a handshake's time.
+constexpr Duration kCollision = kHandshakeDeadline;
 
 struct Connection {
   Connected info;
   PeerId peer_id;
+  TimePoint since;
   std::unique_ptr<PeerConnection> link;
   EarlyMessages early;
+  std::optional<TimePoint> interested_since;  // empty: we are not
+  bool prompt = false;                        // unchoked us at once
 };
 
 }  // namespace
@@ -48,19 +71,33 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
         list(config.allow_local, config.seed, config.max_connections),
         tasks(e),
         redial(c, [this] { dial_more(); }),
-        housekeeping(c, [this] { keep_house(); }) {}
+        rest_check(c, [this] { check_rest(); }),
+        housekeeping(c, [this] { keep_house(); }) {
+    if (!config.external) return;
+    address = config.external->follow([this](const auto& ours) { list.external_address(ours); });
+  }
 
   // -- a connection's life
   void dial_more();
   Task<void> run_peer(Endpoint endpoint);
   Task<Result<Handshake>> establish(std::shared_ptr<Connection> c);
-  error_code judge(const Result<Handshake>& theirs, Connection& c) const;
+  Task<void> run_guest(std::unique_ptr<Stream> stream, Handshake theirs);
+  [[nodiscard]] bool has_room_for(const Endpoint& guest) const;
+  error_code judge(const Result<Handshake>& theirs, Connection& c);
+  error_code settle_twin(const Connection& c);
   Task<void> serve(std::shared_ptr<Connection> c);
   static Task<void> write(std::shared_ptr<Connection> c) { co_await c->link->write_loop(); }
   PeerConnection::Handlers handlers_of(Connection& c);
   void greet(Connection& c);
   void send_extensions(Connection& c);
   void keep_house();
+
+  // -- rest
+  void check_rest();
+  void wake();
+  [[nodiscard]] bool may_dial() const;
+  static void set_interest(Connection& c, std::optional<TimePoint> since);
+  void on_unchoke(Connection& c);
 
   // -- messages
   error_code on_message(Connection& c, const Message& message);
@@ -83,31 +120,46 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
   Config config;
   Log log;
   PeerList list;
+  ExternalAddress::Following address;
   Receiver receiver;
   std::map<ExtensionId, Listener> listeners;
   storage::TaskGroup tasks;
   Timer redial;
+  Timer rest_check;
   Timer housekeeping;
   std::map<PeerKey, std::shared_ptr<Connection>> connections;
   PeerKey next_key = 1;  // 0 means nobody
   std::size_t dialling = 0;
   std::size_t banned = 0;
+  bool resting = false;
+  TimePoint wanted_at;       // when somebody wanted something last, as far as we looked
+  TimePoint next_rest_dial;  // while resting
   bool started = false;
   bool stopping = false;
 };
 
 // -- a connection's life
 
+bool Connections::State::may_dial() const {
+  if (dialling >= kMaxDialling) return false;
+  const std::size_t all = connections.size() + dialling;
+  if (!resting) return all < config.max_connections;
+  return all < kWarmPeers && clock.now() >= next_rest_dial;
+}
+
 void Connections::State::dial_more() {
   if (!started || stopping) return;
-  while (dialling < kMaxDialling && connections.size() + dialling < config.max_connections) {
+  while (may_dial()) {
     const std::optional<Endpoint> endpoint = list.next_to_dial(clock.now());
     if (!endpoint) break;
     ++dialling;
+    next_rest_dial = clock.now() + kRestDialPause;
     tasks.spawn(run_peer(*endpoint));
   }
   if (const std::optional<TimePoint> next = list.next_dial_time()) {
-    redial.arm(std::max(*next, clock.now() + 100ms));
+    const TimePoint earliest =
+        resting ? std::max(next_rest_dial, clock.now() + 1s) : clock.now() + 100ms;
+    redial.arm(std::max(*next, earliest));
   }
 }
 
@@ -117,21 +169,37 @@ Task<Result<Handshake>> Connections::State::establish(std::shared_ptr<Connection
   if (!stream) co_return stream.error();
   c->info.connect_time = clock.now() - started_at;
   c->link = std::make_unique<PeerConnection>(executor, clock, std::move(*stream));
-  co_return co_await c->link->handshake(our_handshake(config.info_hash, config.peer_id));
+  c->link->send(our_handshake(config.info_hash, config.peer_id));
+  co_return co_await c->link->receive_handshake();
 }
 
-// Whether we want to talk to the one who answered.
-error_code Connections::State::judge(const Result<Handshake>& theirs, Connection& c) const {
+// Whether we want to talk to the one who shook hands.
+error_code Connections::State::judge(const Result<Handshake>& theirs, Connection& c) {
   if (!theirs) return theirs.error();
   if (theirs->info_hash != config.info_hash) return NetErrc::wrong_torrent;
   if (theirs->peer_id == config.peer_id) return NetErrc::self_connection;
   c.peer_id = theirs->peer_id;
   c.info.fast = theirs->fast();
   c.info.extensions = theirs->extensions();
-  const bool twin = std::any_of(connections.begin(), connections.end(), [&](const auto& other) {
+  return settle_twin(c);
+}
+
+// Who is connected already stays, and the newcomer goes. But two that dialled each other at one
+// time would each hang up on the other: of these connections both keep the one that the larger peer
+// id dialled. Only there, for peer ids can be copied.
+error_code Connections::State::settle_twin(const Connection& c) {
+  const auto found = std::find_if(connections.begin(), connections.end(), [&c](const auto& other) {
     return other.second->peer_id == c.peer_id;
   });
-  return twin ? error_code(NetErrc::duplicate_peer) : error_code();
+  if (found == connections.end()) return {};
+  Connection& twin = *found->second;
+  const bool collision = twin.info.incoming != c.info.incoming &&
+                         twin.info.endpoint.address() == c.info.endpoint.address() &&
+                         clock.now() - twin.since < kCollision;
+  const bool ours_counts = config.peer_id.bytes > c.peer_id.bytes;
+  if (!collision || ours_counts == c.info.incoming) return NetErrc::duplicate_peer;
+  twin.link->close(NetErrc::duplicate_peer);
+  return {};
 }
 
 Task<void> Connections::State::run_peer(Endpoint endpoint) {
@@ -156,6 +224,43 @@ Task<void> Connections::State::run_peer(Endpoint endpoint) {
   dial_more();
 }
 
+bool Connections::State::has_room_for(const Endpoint& guest) const {
+  const HostKey host = host_key({guest.address(), guest.port()});
+  std::size_t incoming = 0, of_host = 0;
+  for (const auto& [key, c] : connections) {
+    if (!c->info.incoming) continue;
+    ++incoming;
+    const Endpoint& other = c->info.endpoint;
+    if (host_key({other.address(), other.port()}) == host) ++of_host;
+  }
+  return connections.size() < config.max_connections && of_host < kMaxIncomingPerHost &&
+         incoming < config.max_connections / kIncomingShare;
+}
+
+Task<void> Connections::State::run_guest(std::unique_ptr<Stream> stream, Handshake theirs) {
+  const auto self = shared_from_this();
+  const Endpoint endpoint = normalised(stream->remote());
+  if (stopping || list.is_banned(endpoint) || !has_room_for(endpoint)) co_return;
+  auto connection = std::make_shared<Connection>();
+  connection->info.key = next_key++;
+  connection->info.endpoint = endpoint;
+  connection->info.incoming = true;
+  connection->info.connect_time = kUnknownRoundTrip;
+  if (const error_code why = judge(theirs, *connection)) {
+    say(0, endpoint.address().to_string() + " came to us: " + why.message());
+    co_return;
+  }
+  say(0, endpoint.address().to_string() + " came to us");
+  connection->link = std::make_unique<PeerConnection>(executor, clock, std::move(stream));
+  connection->link->send(our_handshake(config.info_hash, config.peer_id));
+  co_await serve(connection);
+  // It may be had back where it listens, on its own word.
+  if (const auto port = connection->info.said.listen_port) {
+    list.add({endpoint.address(), *port}, PeerSource::pex, clock.now());
+  }
+  dial_more();
+}
+
 PeerConnection::Handlers Connections::State::handlers_of(Connection& c) {
   PeerConnection::Handlers handlers;
   handlers.in.on_message = [this, &c](const Message& m) { return on_message(c, m); };
@@ -174,6 +279,7 @@ PeerConnection::Handlers Connections::State::handlers_of(Connection& c) {
 Task<void> Connections::State::serve(std::shared_ptr<Connection> c) {
   const auto self = shared_from_this();
   const PeerKey key = c->info.key;
+  c->since = clock.now();
   connections.emplace(key, c);
   if (receiver.on_open) receiver.on_open(c->info);
   list.on_connected(c->info.endpoint, clock.now());
@@ -201,7 +307,7 @@ Task<void> Connections::State::serve(std::shared_ptr<Connection> c) {
 void Connections::State::greet(Connection& c) {
   if (c.info.fast) c.link->send(HaveNone{});
   send_extensions(c);
-  c.link->send(Interested{});
+  set_interest(c, clock.now());
   c.link->flush();
 }
 
@@ -224,9 +330,58 @@ void Connections::State::keep_house() {
   housekeeping.arm(now + kHousekeeping);
 }
 
+// -- rest
+
+// Before there is a receiver there is the metainfo to be found: no rest.
+void Connections::State::check_rest() {
+  const TimePoint now = clock.now();
+  if (!receiver.on_open || (receiver.wants && receiver.wants())) wanted_at = now;
+  if (now - wanted_at < kRestAfter) return rest_check.arm(wanted_at + kRestAfter);
+  resting = true;  // until wake()
+  next_rest_dial = now + kRestDialPause;
+  for (const auto& [key, c] : connections) {
+    if (!c->prompt) continue;
+    set_interest(*c, std::nullopt);
+    c->link->flush();
+  }
+}
+
+void Connections::State::wake() {
+  wanted_at = clock.now();
+  if (!std::exchange(resting, false)) return;
+  for (const auto& [key, c] : connections) {
+    set_interest(*c, clock.now());
+    c->link->flush();
+  }
+  rest_check.arm(wanted_at + kRestAfter);
+  dial_more();
+}
+
+// Not flushed.
+void Connections::State::set_interest(Connection& c, std::optional<TimePoint> since) {
+  if (c.interested_since.has_value() == since.has_value()) return;
+  c.interested_since = since;
+  if (since) {
+    c.link->send(Interested{});
+  } else {
+    c.link->send(NotInterested{});
+  }
+}
+
+// A peer that lets us wait is asked to keep our place; one that does not gets it back.
+void Connections::State::on_unchoke(Connection& c) {
+  if (!c.interested_since) return;
+  const Duration patience = kPromptUnchoke + 2 * c.info.connect_time;
+  c.prompt = clock.now() - *c.interested_since <= patience;
+  if (!resting || !c.prompt) return;
+  set_interest(c, std::nullopt);
+  c.link->flush();
+}
+
 // -- messages
 
 error_code Connections::State::on_message(Connection& c, const Message& message) {
+  if (std::holds_alternative<Unchoke>(message)) on_unchoke(c);
   if (const auto* extended = std::get_if<Extended>(&message)) return on_extended(c, *extended);
   if (receiver.on_message) return receiver.on_message(c.info.key, message);
   return on_early_message(c, message);
@@ -235,7 +390,12 @@ error_code Connections::State::on_message(Connection& c, const Message& message)
 error_code Connections::State::on_extended(Connection& c, const Extended& message) {
   const auto id = static_cast<ExtensionId>(message.id);
   if (id == ExtensionId::handshake) {
-    c.info.said.update(parse_extension_handshake(message.payload));
+    const ExtensionHandshake said = parse_extension_handshake(message.payload);
+    c.info.said.update(said);
+    // Whoever wants us to believe something can come to us from many networks.
+    if (said.our_address && config.external && !c.info.incoming) {
+      config.external->on_seen(c.info.endpoint.address(), *said.our_address);
+    }
     if (receiver.on_extensions) receiver.on_extensions(c.info);
     for (const auto& [extension, listener] : listeners) {
       if (listener.on_extensions) listener.on_extensions(c.info);
@@ -278,8 +438,19 @@ Connections::~Connections() = default;
 
 void Connections::start() {
   state_->started = true;
+  state_->wanted_at = state_->clock.now();
+  state_->rest_check.arm(state_->wanted_at + kRestAfter);
   state_->dial_more();
   state_->housekeeping.arm(state_->clock.now() + kHousekeeping);
+}
+
+void Connections::accept(std::unique_ptr<Stream> stream, const Handshake& theirs) {
+  if (!state_->started || state_->stopping) return;
+  state_->tasks.spawn(state_->run_guest(std::move(stream), theirs));
+}
+
+void Connections::wake() {
+  state_->wake();
 }
 
 void Connections::add_peers(std::span<const Endpoint> endpoints, PeerSource source) {
@@ -312,6 +483,10 @@ void Connections::make_private() {
     for (const auto& [key, c] : state_->connections) {
       if (normalised(c->info.endpoint) == endpoint) c->link->close();
     }
+  }
+  // Whoever came to us may have had our address from anybody.
+  for (const auto& [key, c] : state_->connections) {
+    if (c->info.incoming) c->link->close();
   }
 }
 
@@ -368,6 +543,7 @@ Task<void> Connections::stop() {
   const std::shared_ptr<State> s = state_;
   s->stopping = true;
   s->redial.disarm();
+  s->rest_check.disarm();
   s->housekeeping.disarm();
   for (const auto& [key, c] : s->connections) c->link->close();
   s->tasks.cancel();

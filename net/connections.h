@@ -1,5 +1,6 @@
-// Who we are connected to: dials addresses, shakes hands, keeps connections alive and ends bad
-// ones, from the start of the torrent to its end. What peers say goes to whoever is in charge:
+// Who we are connected to: dials addresses, takes who comes, shakes hands, keeps connections alive
+// and ends bad ones, from the start of the torrent to its end. While nobody reads it rests: a few
+// warm peers, next to no traffic, until wake(). What peers say goes to whoever is in charge:
 // messages about pieces to one Receiver, those of an extension to its unit. Before there is a
 // Receiver (the metainfo is missing) they are remembered for it.
 //
@@ -17,6 +18,7 @@
 
 #include "net/clock.h"
 #include "net/extension.h"
+#include "net/external_address.h"
 #include "net/open_piece.h"
 #include "net/peer_list.h"
 #include "net/peer_wire.h"
@@ -29,6 +31,7 @@ namespace swarmfs::net {
 struct Connected {
   PeerKey key;
   Endpoint endpoint;
+  bool incoming = false;    // it came to us: `endpoint` is not where it listens
   Duration connect_time{};  // of TCP: about a round trip
   bool fast = false;        // BEP 6
   bool extensions = false;  // BEP 10
@@ -44,6 +47,8 @@ class Connections {
     bool allow_local = false;
     std::uint64_t seed = 1;  // of every random choice
     ExtensionOffer offer = {};
+    // Where the others see us: peers bear witness, and dialling follows it (BEP 40). May be null.
+    std::shared_ptr<ExternalAddress> external = {};
   };
   // `log(level, line)`: level 0 debug, 1 info, 2 warning.
   using Log = std::function<void(int level, const std::string& line)>;
@@ -59,6 +64,7 @@ class Connections {
         on_block;
     std::function<std::size_t(PeerKey)> expected_blocks;  // unanswered requests
     std::function<void(PeerKey)> on_closed;
+    std::function<bool()> wants;  // whether it needs something from somebody; empty: no
   };
   // Who takes an extension's messages. A peer that takes none of it may still send them.
   struct Listener {
@@ -80,6 +86,10 @@ class Connections {
   Connections& operator=(const Connections&) = delete;
 
   void start();  // dials what it knows, and keeps dialling as addresses come
+  void wake();   // somebody reads: no rest from now on, and everyone due is dialled
+  // A peer that came to us and named this torrent. The same rules hold for it: refused are the
+  // banned, ourselves, and who is connected already.
+  void accept(std::unique_ptr<Stream> stream, const Handshake& theirs);
   void add_peers(std::span<const Endpoint> endpoints, PeerSource source);
   // Tells `receiver` of every connection and all it has said; from then on it is called as things
   // happen. An empty one: what is said is remembered again.

@@ -77,7 +77,7 @@ class UdpDatagram final : public Datagram {
 
 Result<std::unique_ptr<Datagram>> open_datagram(asio::any_io_executor executor, UdpEndpoint local,
                                                 const LocalInterface& interface) {
-  Udp::socket socket(std::move(executor));
+  Udp::socket socket(executor);
   error_code ec;
   socket.open(local.protocol(), ec);
   if (ec) return ec;

@@ -18,8 +18,11 @@ namespace {
 
 // Torrents searched for at one time.
 constexpr std::size_t kMaxDhtSearches = 100;
-// Nodes of our table that a search starts from: enough that those which died since do not matter.
-constexpr std::size_t kStartNodes = 16;
+// Nodes of our table that a search starts from: enough that neither those which died since matter
+// nor those that lie. Measured on 1,000 nodes of which a third poison, 3,000 lookups in 100 worlds
+// (with a credit of 3, net/dht_lookup): from 16 known nodes 62 found no peer and 26 announced to
+// nobody true, from 32 43 and 2, from 64 40 and 2, all with 38 messages.
+constexpr std::size_t kStartNodes = 64;
 // One look at what is due: a search, a node to check. A table of 200 nodes to be checked every 15
 // minutes needs one each 4.5 seconds.
 constexpr Duration kTick = std::chrono::seconds(2);
@@ -146,6 +149,7 @@ DhtNode::Parts Dht::State::node_parts() {
   return {.clock = parts.clock,
           .udp = parts.udp,
           .random = random,
+          .external = *parts.external,
           .saved = parts.saved,
           .allow_local = parts.allow_local,
           .first_node = [this](Family family) { on_first_node(family); },
@@ -480,10 +484,6 @@ DhtSearch Dht::search(DhtSearchRequest request) {
   return DhtSearch([weak = std::weak_ptr(state_), id] {
     if (const auto state = weak.lock()) state->end_search(id);
   });
-}
-
-void Dht::external_address(const asio::ip::address& address) {
-  state_->node.live_at(normalised(address));
 }
 
 NodeId Dht::id() const {

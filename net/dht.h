@@ -9,7 +9,6 @@
 //           DhtSearch is gone. Clock and UdpPort outlive the Dht.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/ip/address.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -22,6 +21,7 @@
 
 #include "net/clock.h"
 #include "net/dht_state.h"
+#include "net/external_address.h"
 #include "net/stream.h"
 #include "net/udp_port.h"
 #include "storage/metainfo_sources.h"
@@ -90,6 +90,8 @@ class Dht {
     bool allow_local = false;  // loopback and link-local nodes and peers, for tests
     std::function<void(int level, const std::string& line)> log;  // as Swarm::Log
     Lookup look_up = {};                                          // empty: net/name_lookup
+    // Where the others see us. Never null.
+    std::shared_ptr<ExternalAddress> external = std::make_shared<ExternalAddress>();
   };
   explicit Dht(Parts parts);
   ~Dht();
@@ -100,8 +102,6 @@ class Dht {
   // A node somebody named (a torrent's `nodes`, a PORT message): asked once, kept when it answers.
   void add_node(const UdpEndpoint& endpoint);
   [[nodiscard]] DhtSearch search(DhtSearchRequest request);
-  // Our address as the outside sees it; our id follows it (BEP 42).
-  void external_address(const asio::ip::address& address);
   [[nodiscard]] NodeId id() const;
   [[nodiscard]] DhtState save() const;
   [[nodiscard]] DhtStatus status() const;

@@ -22,6 +22,7 @@ void DhtNode::start() {
       parts_.udp.listen([this](std::span<const std::byte> bytes, const UdpEndpoint& from) {
         return on_datagram(bytes, from);
       });
+  address_ = parts_.external.follow([this](const auto& address) { live_at(address); });
   for (const NodeContact& node : parts_.saved.nodes) {
     if (may_ask(node.endpoint)) side(family_of(node.endpoint.address())).table.restore(node);
   }
@@ -30,6 +31,7 @@ void DhtNode::start() {
 void DhtNode::stop() {
   running_ = false;
   subscription_ = {};
+  address_ = {};
   queries_.clear();
 }
 
@@ -62,9 +64,9 @@ void DhtNode::learn_from(const UdpEndpoint& from, const DhtQueries::Outcome& out
   const bool alone = good_count(family) == 0;
   if (!its.entrances.contains(from)) meet({outcome.reply->id, from}, pinged);
   if (alone && good_count(family) > 0) parts_.first_node(family);
-  if (!outcome.message->ip) return;
-  its.votes.add(from.address(), outcome.message->ip->address());
-  if (const auto winner = its.votes.winner()) live_at(*winner);
+  if (outcome.message->ip) {
+    parts_.external.on_seen(from.address(), outcome.message->ip->address());
+  }
 }
 
 // `node` answered. An id that does not fit its address (BEP 42) is believed in answer to a ping
@@ -129,10 +131,8 @@ bool DhtNode::add_entrance(const UdpEndpoint& endpoint) {
 }
 
 void DhtNode::live_at(const asio::ip::address& address) {
-  if (scope_of(address) != Scope::global) return;
   const Family family = family_of(address);
   Side& ours = side(family);
-  ours.votes.clear();
   if (is_valid_id(ours.table.own(), address)) return;
   ours.table.set_own(id_for(address, parts_.random));
   reachability_.forget(parts_.clock.now());

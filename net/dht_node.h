@@ -4,7 +4,8 @@
 // Threads:  engine thread only.
 // Memory:   two RoutingTables, DhtQueries, DhtAnswers, and kMaxProbes probes.
 // Errors:   none.
-// Lifetime: Clock, UdpPort and SecretRandom outlive it. After stop() nothing is called any more.
+// Lifetime: Clock, UdpPort, ExternalAddress and SecretRandom outlive it. After stop() nothing is
+//           called any more.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,11 +15,11 @@
 #include <span>
 #include <string>
 
-#include "net/address_votes.h"
 #include "net/clock.h"
 #include "net/dht_answers.h"
 #include "net/dht_queries.h"
 #include "net/dht_state.h"
+#include "net/external_address.h"
 #include "net/krpc.h"
 #include "net/name_lookup.h"
 #include "net/reachability.h"
@@ -41,6 +42,7 @@ class DhtNode {
     Clock& clock;
     UdpPort& udp;
     SecretRandom& random;
+    ExternalAddress& external;  // nodes bear witness, and our id follows it (BEP 42)
     DhtState saved;
     bool allow_local = false;
     std::function<void(Family)> first_node;  // a family's table had no good node, and has one now
@@ -74,8 +76,6 @@ class DhtNode {
   [[nodiscard]] const std::set<UdpEndpoint>& entrances(Family family) const {
     return side(family).entrances;
   }
-  // Our address: our id follows it (BEP 42).
-  void live_at(const asio::ip::address& address);
   [[nodiscard]] DhtState save() const;
   [[nodiscard]] bool reachable() const { return reachability_.reachable(parts_.clock.now()); }
   [[nodiscard]] std::size_t stored_peers() const { return answers_.stored_peers(); }
@@ -84,13 +84,13 @@ class DhtNode {
   struct Side {
     explicit Side(const NodeId& id) : table(id) {}
     RoutingTable table;
-    AddressVotes votes;
     std::set<UdpEndpoint> entrances;
   };
   [[nodiscard]] Side& side(Family family) { return family == Family::ipv4 ? ipv4_ : ipv6_; }
   [[nodiscard]] const Side& side(Family family) const {
     return family == Family::ipv4 ? ipv4_ : ipv6_;
   }
+  void live_at(const asio::ip::address& address);
   void learn_from(const UdpEndpoint& from, const DhtQueries::Outcome& outcome, bool pinged);
   void meet(const NodeContact& node, bool pinged);
   [[nodiscard]] bool on_datagram(std::span<const std::byte> bytes, const UdpEndpoint& from);
@@ -105,6 +105,7 @@ class DhtNode {
   std::set<UdpEndpoint> probing_;
   bool running_ = false;
   UdpPort::Subscription subscription_;
+  ExternalAddress::Following address_;
 };
 
 }  // namespace swarmfs::net

@@ -25,7 +25,8 @@ struct Discovery::State {
                                            .bootstrap = std::move(routers),
                                            .saved = parts.saved,
                                            .allow_local = parts.allow_local,
-                                           .log = parts.log});
+                                           .log = parts.log,
+                                           .external = external});
   }
 
   void make_lsd() {
@@ -40,7 +41,7 @@ struct Discovery::State {
         Lsd::Parts{.executor = parts.executor,
                    .clock = parts.clock,
                    .open_sockets = sockets,
-                   .port = 0,  // we accept no connections yet, so we only listen
+                   .port = parts.peer_port,
                    .seed = draw_seed(),
                    .found = heard,
                    .log = [log = parts.log](const std::string& line) { log(0, line); }});
@@ -57,6 +58,7 @@ struct Discovery::State {
   }
 
   Parts parts;
+  std::shared_ptr<ExternalAddress> external = std::make_shared<ExternalAddress>();
   std::unique_ptr<UdpPort> udp;
   std::unique_ptr<Dht> dht;
   std::unique_ptr<Lsd> lsd;
@@ -83,7 +85,10 @@ Discovery::Search Discovery::search(const storage::InfoHash& torrent,
     const auto from_dht = [found](std::span<const Endpoint> peers) {
       found(peers, PeerSource::dht);
     };
-    search.dht_ = s.dht->search({.info_hash = torrent, .found = from_dht, .announce_port = {}});
+    std::optional<std::uint16_t> announce;
+    if (s.parts.peer_port != 0) announce = s.parts.peer_port;
+    search.dht_ =
+        s.dht->search({.info_hash = torrent, .found = from_dht, .announce_port = announce});
   }
   if (s.lsd) {
     s.searching[torrent] = std::move(found);
@@ -102,8 +107,8 @@ UdpPort& Discovery::udp() {
   return *state_->udp;
 }
 
-void Discovery::external_address(const asio::ip::address& address) {
-  if (state_->dht) state_->dht->external_address(address);
+const std::shared_ptr<ExternalAddress>& Discovery::external() const {
+  return state_->external;
 }
 
 std::optional<DhtState> Discovery::dht_state() const {

@@ -20,6 +20,7 @@
 #include "net/clock.h"
 #include "net/connect_policy.h"
 #include "net/dht.h"
+#include "net/external_address.h"
 #include "net/local_interface.h"
 #include "net/lsd.h"
 #include "net/stream.h"
@@ -38,7 +39,8 @@ class Discovery {
   struct Parts {
     asio::any_io_executor executor;
     Clock& clock;
-    std::uint16_t port = 0;  // of UDP; another one when it is taken
+    std::uint16_t port = 0;       // of UDP; another one when it is taken
+    std::uint16_t peer_port = 0;  // of TCP, where peers reach us: announced; 0: nowhere
     LocalInterface interface = {};
     bool dht = true;
     bool lsd = true;
@@ -72,8 +74,8 @@ class Discovery {
   [[nodiscard]] Search search(const storage::InfoHash& torrent,
                               const std::vector<storage::HostPort>& nodes, Found found);
   [[nodiscard]] UdpPort& udp();
-  // Where others say they see us (BEP 24).
-  void external_address(const asio::ip::address& address);
+  // Where the others see us, for all torrents. Never null.
+  [[nodiscard]] const std::shared_ptr<ExternalAddress>& external() const;
   // To be given back as Parts::saved; empty without a DHT.
   [[nodiscard]] std::optional<DhtState> dht_state() const;
   // For the user: "DHT: 57 nodes"; empty without one.

@@ -80,6 +80,7 @@ void ExtensionHandshake::update(const ExtensionHandshake& later) {
   replace(pex_id, later.pex_id);
   replace(metadata_size, later.metadata_size);
   replace(our_address, later.our_address);
+  replace(listen_port, later.listen_port);
   if (!later.client.empty()) client = later.client;
 }
 
@@ -114,6 +115,9 @@ ExtensionHandshake parse_extension_handshake(std::span<const std::byte> payload)
   handshake.pex_id = message_id(root["m"]["ut_pex"]);
   handshake.metadata_size = unsigned_in(root["metadata_size"], 1, kMaxMetadataSize);
   handshake.our_address = parse_address(root["yourip"].string().value_or(""));
+  if (const auto port = unsigned_in(root["p"], 1, std::numeric_limits<std::uint16_t>::max())) {
+    handshake.listen_port = static_cast<std::uint16_t>(*port);
+  }
   handshake.client = escaped_name(root["v"].string().value_or(""));
   return handshake;
 }

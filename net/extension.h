@@ -44,6 +44,7 @@ struct ExtensionHandshake {
   std::optional<std::uint8_t> pex_id;            // the same for ut_pex
   std::optional<std::uint32_t> metadata_size;    // 1 to kMaxMetadataSize
   std::optional<asio::ip::address> our_address;  // "yourip": where it sees us
+  std::optional<std::uint16_t> listen_port;      // "p": where it takes connections
   std::string client;                            // "v", escaped for a terminal; empty: not named
 
   void update(const ExtensionHandshake& later);

@@ -22,25 +22,33 @@ PeerConnection::PeerConnection(asio::any_io_executor executor, Clock& clock,
       last_sent_(clock.now()),
       last_received_(clock.now()) {}
 
-Task<Result<Handshake>> PeerConnection::handshake(Handshake ours) {
-  encode(ours, unsent_);
-  flush();
+Task<Result<Handshake>> read_handshake(Stream& stream) {
   std::array<std::byte, kHandshakeSize> bytes;
   std::size_t filled = 0;
   while (filled < bytes.size()) {
     const std::array<asio::mutable_buffer, 1> rest{
         asio::buffer(bytes.data() + filled, bytes.size() - filled)};
-    const Result<std::size_t> n = stream_->read_now(rest);
+    const Result<std::size_t> n = stream.read_now(rest);
     if (n) {
       filled += *n;
     } else if (n.error() == asio::error::would_block) {
-      co_await stream_->wait_readable();
+      co_await stream.wait_readable();
     } else {
       co_return n.error();
     }
   }
-  last_received_ = clock_.now();
   co_return decode_handshake(bytes);
+}
+
+void PeerConnection::send(const Handshake& ours) {
+  encode(ours, unsent_);
+  flush();
+}
+
+Task<Result<Handshake>> PeerConnection::receive_handshake() {
+  const Result<Handshake> theirs = co_await read_handshake(*stream_);
+  last_received_ = clock_.now();
+  co_return theirs;
 }
 
 Task<error_code> PeerConnection::read_loop(storage::BlockPool& pool, std::uint32_t max_message_size,

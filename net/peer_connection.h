@@ -22,6 +22,9 @@ namespace swarmfs::net {
 // this much is a flood.
 inline constexpr std::size_t kMaxUnsent = 256 * 1024;
 
+// The 68 bytes of the peer's handshake, and none beyond. No deadline of its own.
+[[nodiscard]] Task<Result<Handshake>> read_handshake(Stream& stream);
+
 class PeerConnection {
  public:
   struct Handlers {
@@ -30,8 +33,9 @@ class PeerConnection {
   };
   PeerConnection(asio::any_io_executor executor, Clock& clock, std::unique_ptr<Stream> stream);
 
-  // Sends ours, returns the peer's. No deadline of its own.
-  [[nodiscard]] Task<Result<Handshake>> handshake(Handshake ours);
+  void send(const Handshake& ours);  // at once
+  // The peer's. No deadline of its own.
+  [[nodiscard]] Task<Result<Handshake>> receive_handshake();
   // Calls the handlers until the connection ends, and says why.
   [[nodiscard]] Task<error_code> read_loop(storage::BlockPool& pool, std::uint32_t max_message_size,
                                            Handlers handlers);

@@ -46,6 +46,7 @@ void PeerExchange::tell_all() {
     if (id == 0) continue;
     std::set<Endpoint> others;
     for (const Connected* other : all) {
+      if (other->incoming) continue;  // we do not know where it listens
       if (other != peer && may_tell(other->endpoint, peer->endpoint))
         others.insert(normalised(other->endpoint));
     }

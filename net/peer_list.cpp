@@ -19,7 +19,7 @@ double next_fraction(std::uint64_t& state) {
 }
 
 Endpoint ban_key(const Endpoint& endpoint) {
-  const Endpoint plain = normalised(endpoint);
+  Endpoint plain = normalised(endpoint);
   if (scope_of(plain.address()) == Scope::loopback) return plain;
   return {plain.address(), 0};
 }

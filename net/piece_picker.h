@@ -73,6 +73,8 @@ class PiecePicker {
   // -- readers
   WishKey want(const Wish& wish, TimePoint now) { return wants_.want(wish, now); }
   void withdraw(WishKey key) { wants_.withdraw(key); }
+  // Whether some of it was missing at the last schedule().
+  [[nodiscard]] bool wants_any() const { return !wants_.pieces().empty(); }
 
   // -- decisions
   // Valid until the next call. Calling again without an event in between orders nothing.

@@ -1,6 +1,6 @@
-// A connected byte stream to a peer, and how to get one. One of the four seams: TCP here, a
-// simulated link in tests/sim (later uTP). Readiness-based, so that a reader takes buffers from the
-// pool only when there is something to put in them.
+// A connected byte stream to a peer, and how to get one: by dialling or by being dialled. One of
+// the four seams: TCP here, a simulated link in tests/sim (later uTP). Readiness-based, so that a
+// reader takes buffers from the pool only when there is something to put in them.
 //
 // Threads: engine thread only. Errors: errno-like codes; asio::error::eof at end of stream.
 // Lifetime: destroying a Stream closes it; no wait may be pending then (cancel its coroutine and
@@ -9,9 +9,11 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "net/clock.h"
 #include "net/local_interface.h"
@@ -43,6 +45,14 @@ using Dialer = std::function<Task<Result<std::unique_ptr<Stream>>>(Endpoint)>;
 
 // Every connection leaves by `interface`, or fails.
 [[nodiscard]] Dialer tcp_dialer(asio::any_io_executor executor, LocalInterface interface = {});
+
+// The next connection that somebody opened to us, or why there is none; cancellable. Who holds it
+// keeps the port.
+using Acceptor = std::function<Task<Result<std::unique_ptr<Stream>>>()>;
+
+// Listens at `local` (port 0: a free one, which is returned), on the interface and no other.
+[[nodiscard]] Result<std::pair<Acceptor, std::uint16_t>> open_acceptor(
+    const asio::any_io_executor& executor, const Endpoint& local, const LocalInterface& interface);
 
 // Opens `socket` for `family`, bound to the interface where there is one.
 [[nodiscard]] error_code open_on(asio::ip::tcp::socket& socket, const asio::ip::tcp& family,

@@ -100,6 +100,7 @@ Connections::Receiver Swarm::State::receiver() {
   };
   receiver.expected_blocks = [this](PeerKey key) { return picker.peer(key).requests().size(); };
   receiver.on_closed = [this](PeerKey key) { on_closed(key); };
+  receiver.wants = [this] { return picker.wants_any(); };
   return receiver;
 }
 

@@ -28,6 +28,8 @@ constexpr std::size_t kPoolReserve = 8 * kMiB;
 // A name that is not found is looked up again: the network may come up after the mount.
 constexpr Duration kFirstLookupPause = 2s;
 constexpr Duration kLongestLookupPause = 60s;
+// The same for names in a link, of which there may be a hundred that never were.
+constexpr Duration kLongestHintPause = 30min;
 
 // BEP 20: "-SW", four digits of version, "-", then random characters.
 PeerId make_peer_id() {
@@ -82,9 +84,13 @@ struct TorrentSession::State {
   [[nodiscard]] Connections::Config connections_config() const;
   [[nodiscard]] Announcer::Parts announcer_parts();
   [[nodiscard]] ExtensionOffer offer() const;
+  [[nodiscard]] std::uint16_t listen_port() const {
+    return parts.listener == nullptr ? std::uint16_t{0} : parts.listener->port();
+  }
+  void open_door();    // for those who come to us
   void look_around();  // in the DHT and on the local network
   // Looks `name` up until it is found, and adds what it stands for.
-  [[nodiscard]] Task<void> find_peer(storage::HostPort name);
+  [[nodiscard]] Task<void> find_peer(storage::HostPort name, PeerSource source);
 
   // -- from the metadata to the metainfo
   // `info` matches the info-hash: makes a torrent of it, or says why it is none.
@@ -107,6 +113,7 @@ struct TorrentSession::State {
   std::optional<Swarm> swarm;
   Announcer announcer;
   Discovery::Search search;
+  Listener::Registration guests;
   storage::TaskGroup tasks;  // name lookups, and the way from metadata to metainfo
   storage::WaitList decided;
   std::optional<error_code> failure;
@@ -134,12 +141,14 @@ Connections::Config TorrentSession::State::connections_config() const {
   config.peer_id = peer_id;
   config.allow_local = parts.allow_local;
   config.seed = draw_seed();
+  if (parts.discovery != nullptr) config.external = parts.discovery->external();
   return config;
 }
 
 ExtensionOffer TorrentSession::State::offer() const {
   ExtensionOffer offer;
   offer.metadata = !parts.metainfo || info_size > 0;
+  offer.port = listen_port();
   if (info_size > 0) offer.metadata_size = static_cast<std::uint32_t>(info_size);
   if (pex) {
     offer.pex = ExtensionOffer::Pex::on;
@@ -153,7 +162,8 @@ Announcer::Parts TorrentSession::State::announcer_parts() {
   AnnounceRequest identity;
   identity.info_hash = parts.info_hash;
   identity.peer_id = peer_id;
-  identity.port = parts.port;
+  // Trackers take no 0, and some drop who says it.
+  identity.port = listen_port() != 0 ? listen_port() : parts.port;
   identity.key = static_cast<std::uint32_t>(draw_seed());
   const auto progress = [this] {
     if (!store) return std::pair(std::uint64_t{0}, kUnknownLeft);
@@ -176,8 +186,8 @@ Announcer::Parts TorrentSession::State::announcer_parts() {
           .seed = draw_seed(),
           .user_tiers = parts.user_tiers,
           .interface = parts.interface,
-          .external_address = [this](const asio::ip::address& address) {
-            if (parts.discovery != nullptr) parts.discovery->external_address(address);
+          .seen_at = [this](const asio::ip::address& witness, const asio::ip::address& seen) {
+            if (parts.discovery != nullptr) parts.discovery->external()->on_seen(witness, seen);
           }};
 }
 
@@ -191,15 +201,25 @@ void TorrentSession::State::look_around() {
   search = parts.discovery->search(parts.info_hash, nodes, found);
 }
 
-Task<void> TorrentSession::State::find_peer(storage::HostPort name) {
-  for (Duration pause = kFirstLookupPause;; pause = std::min(2 * pause, kLongestLookupPause)) {
+void TorrentSession::State::open_door() {
+  if (parts.listener == nullptr) return;
+  const auto take = [this](std::unique_ptr<Stream> stream, const Handshake& theirs) {
+    connections.accept(std::move(stream), theirs);
+  };
+  guests = parts.listener->expect(parts.info_hash, take);
+}
+
+Task<void> TorrentSession::State::find_peer(storage::HostPort name, PeerSource source) {
+  const bool user = source == PeerSource::user;
+  const Duration longest = user ? kLongestLookupPause : kLongestHintPause;
+  for (Duration pause = kFirstLookupPause;; pause = std::min(2 * pause, longest)) {
     const Result<std::vector<Endpoint>> found = co_await look_up(name.host, name.port);
     if (found && !found->empty()) {
-      connections.add_peers(*found, PeerSource::user);
+      connections.add_peers(*found, source);
       co_return;
     }
     const std::string why = found ? "no address" : found.error().message();
-    parts.log(2, "--peer " + name.host + ": " + why + "; trying again");
+    parts.log(user ? 2 : 0, "peer " + name.host + ": " + why + "; trying again");
     co_await parts.clock.sleep(pause);
   }
 }
@@ -286,8 +306,14 @@ void TorrentSession::start() {
     });
   }
   s.connections.start();
+  s.open_door();
   s.look_around();
-  for (const storage::HostPort& peer : s.parts.peers) s.tasks.spawn(s.find_peer(peer));
+  for (const storage::HostPort& peer : s.parts.peers) {
+    s.tasks.spawn(s.find_peer(peer, PeerSource::user));
+  }
+  for (const storage::HostPort& peer : s.parts.hinted_peers) {
+    s.tasks.spawn(s.find_peer(peer, PeerSource::tracker));
+  }
   s.announcer.start();
 }
 
@@ -297,6 +323,7 @@ Task<void> TorrentSession::stop() {
   if (!s->swarm && !s->failure) s->failure = storage::StorageErrc::closed;
   s->decided.wake_all();
   s->search = {};
+  s->guests = {};
   if (s->store) s->store->close();
   s->tasks.cancel();
   storage::TaskGroup both(s->parts.executor);
@@ -330,7 +357,9 @@ void TorrentSession::add_peers(std::span<const Endpoint> endpoints, PeerSource s
 }
 
 Demand TorrentSession::want(Wish wish) {
-  return state_->swarm ? state_->swarm->want(wish) : Demand();
+  if (!state_->swarm) return {};
+  state_->connections.wake();
+  return state_->swarm->want(wish);
 }
 
 bool TorrentSession::reachable(storage::ByteRange range) const {

@@ -22,6 +22,7 @@
 #include "net/clock.h"
 #include "net/connections.h"
 #include "net/discovery.h"
+#include "net/listener.h"
 #include "net/local_interface.h"
 #include "net/stream.h"
 #include "net/swarm.h"
@@ -53,11 +54,13 @@ class TorrentSession {
     std::vector<std::vector<std::string>> trackers;
     storage::WorkerPool& hashers;
     storage::Disk* disk;  // null: memory only. Addressed from the first piece on, not before.
-    std::vector<storage::HostPort> peers;
-    std::uint16_t port = 0;          // told to trackers
-    Discovery* discovery = nullptr;  // null: no DHT, no LSD, no UDP trackers
-    LocalInterface interface = {};   // that trackers are reached by
-    std::size_t user_tiers = 0;      // the first ones of `trackers`, which the user named
+    std::vector<storage::HostPort> peers;              // the user's
+    std::vector<storage::HostPort> hinted_peers = {};  // the link's (BEP 9 x.pe)
+    std::uint16_t port = 0;                            // told to trackers when there is no listener
+    Listener* listener = nullptr;                      // null: nobody can come to us
+    Discovery* discovery = nullptr;                    // null: no DHT, no LSD, no UDP trackers
+    LocalInterface interface = {};                     // that trackers are reached by
+    std::size_t user_tiers = 0;  // the first ones of `trackers`, which the user named
     bool allow_local = false;
     bool pex = true;  // exchange peers with peers (BEP 11); never for a private torrent
     Connections::Log log;

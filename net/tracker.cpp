@@ -280,9 +280,8 @@ void Announcer::State::hand_on(Tracker& tracker, const Outcome& outcome) {
   tracker.heard_by(family_of(outcome.remote)) = outcome.remote;
   if (!reply.tracker_id.empty()) tracker.tracker_id = reply.tracker_id;
   tracker.peers += reply.peers.size();
-  if (reply.external_ip && parts.external_address &&
-      scope_of(*reply.external_ip) == Scope::global) {
-    parts.external_address(*reply.external_ip);
+  if (reply.external_ip && parts.seen_at) {
+    parts.seen_at(outcome.remote, *reply.external_ip);
   }
   const Scope scope = scope_of(outcome.remote);
   const bool local = scope == Scope::loopback || scope == Scope::link_local;

@@ -51,8 +51,9 @@ class Announcer {
     std::uint64_t seed = 0;                                             // of UDP transaction ids
     std::size_t user_tiers = 0;     // how many tiers, the first ones, the user typed
     LocalInterface interface = {};  // HTTP leaves by it; `udp` is bound already
-    // What a tracker says our address is (BEP 24), when that is a global one. A claim, no fact.
-    std::function<void(asio::ip::address)> external_address = {};
+    // What a tracker (`witness`) says our address is (BEP 24). A claim, no fact.
+    std::function<void(const asio::ip::address& witness, const asio::ip::address& seen)> seen_at =
+        {};
   };
   explicit Announcer(Parts parts);
   ~Announcer();

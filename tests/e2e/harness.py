@@ -163,7 +163,7 @@ class Mount:
     """The program in the foreground on a mountpoint of its own."""
 
     def __init__(self, case, torrent, *options, peers=(), mountpoint=None, cache=None, allow_local=True, wait=True,
-                 discovery=False):
+                 discovery=False, host=None):
         self.case, self.torrent = case, torrent
         self.path = mountpoint or case.new_dir("mnt")
         self.cache = cache or case.new_dir("cache")
@@ -176,7 +176,7 @@ class Mount:
         command += [*options, getattr(torrent, "file", torrent), self.path]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                dying_with_us("TERM", command),
+                dying_with_us("TERM", [*(host.prefix if host else []), *command]),  # host: of a Lan
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -68,11 +68,18 @@ class LibtorrentSeed(Seed):
         case.assertEqual(answer[:1], ["ready"], "the libtorrent seed did not start")
         super().__init__(case, process, int(answer[1]))
 
+    def ask(self, question):
+        self.process.stdin.write(question + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
     def uploaded(self):
         """Bytes of pieces it has sent so far."""
-        self.process.stdin.write("uploaded\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        return int(self.ask("uploaded"))
+
+    def connect_to(self, port):
+        """Tells it of a peer on loopback."""
+        self.ask(f"connect {port}")
 
 
 class TransmissionSeed(Seed):
@@ -193,6 +200,9 @@ def libtorrent_process(spec):
     for question in sys.stdin:
         if question.strip() == "uploaded":
             print(handle.status().total_payload_upload, flush=True)
+        elif question.startswith("connect "):
+            handle.connect_peer((HOST, int(question.split()[1])))
+            print("connecting", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ namespace swarmfs::sim {
 namespace {
 
 constexpr Duration kPulse = 10s;
+constexpr Duration kKeepAlive = 100s;
 // libtorrent's ut_metadata.
 constexpr std::size_t kMetadataWatermark = 160 * 1024;
 constexpr Duration kMetadataTick = 1s;
@@ -44,6 +45,7 @@ class SimPeer::Connection : public std::enable_shared_from_this<Connection> {
     };
     socket_->on_readable([this] { readable(); });
     socket_->on_writable([this] { serve(); });
+    if (!spec_.silent_on_accept) keep_alive();
     if (spec_.hangs_up_after) {
       const double mean = to_seconds(*spec_.hangs_up_after);
       after(seconds_of(peer_.rng_.real(0.2, 1.8) * mean), [this] { close(); });
@@ -64,6 +66,13 @@ class SimPeer::Connection : public std::enable_shared_from_this<Connection> {
       if (!self->closed()) what();
     });
   }
+  void keep_alive() {
+    after(kKeepAlive, [this] {
+      wire::put_u32(out_, 0);
+      flush();
+      if (!closed()) keep_alive();
+    });
+  }
   void readable() {
     const auto self = shared_from_this();
     const std::vector<std::byte> bytes = socket_->read_all();
@@ -79,6 +88,7 @@ class SimPeer::Connection : public std::enable_shared_from_this<Connection> {
   void serve_metadata(bool now);
   void put_metadata(std::uint32_t piece);
   void on_interested();
+  void watch_idle();
   void flap();
   void set_choke(bool choke);
   void on_request(const Asked& asked);
@@ -95,6 +105,7 @@ class SimPeer::Connection : public std::enable_shared_from_this<Connection> {
   wire::Splitter splitter_;
   bool fast_ = false;
   bool choked_ = true;
+  TimePoint last_request_{};  // or unchoke
   bool interested_ = false;
   bool serve_armed_ = false;
   std::deque<Asked> queue_;
@@ -196,6 +207,7 @@ void SimPeer::Connection::receive(std::uint8_t id, std::span<const std::byte> bo
     on_interested();
   } else if (id == wire::kNotInterested) {
     interested_ = false;
+    set_choke(true);
   } else if ((id == wire::kRequest || id == wire::kCancel) && body.size() == 12) {
     const Asked asked{wire::get_u32(body, 0), wire::get_u32(body, 4), wire::get_u32(body, 8),
                       peer_.loop_.clock().now() + spec_.service_delay};
@@ -269,6 +281,13 @@ void SimPeer::Connection::on_interested() {
   }
 }
 
+void SimPeer::Connection::watch_idle() {
+  if (!spec_.drops_idle_after || choked_) return;
+  const Duration idle = peer_.loop_.clock().now() - last_request_;
+  if (idle >= *spec_.drops_idle_after) return close();
+  after(*spec_.drops_idle_after - idle, [this] { watch_idle(); });
+}
+
 void SimPeer::Connection::flap() {
   set_choke(!choked_);
   after(peer_.rng_.duration(500ms, 5s), [this] { flap(); });
@@ -277,6 +296,10 @@ void SimPeer::Connection::flap() {
 void SimPeer::Connection::set_choke(bool choke) {
   if (choke == choked_) return;
   choked_ = choke;
+  if (!choke) {
+    last_request_ = peer_.loop_.clock().now();
+    watch_idle();
+  }
   wire::put(out_, choke ? wire::kChoke : wire::kUnchoke);
   if (choke) {
     // BEP 6: a choke refuses nothing by itself, each request is answered. Without it, a choke
@@ -292,6 +315,7 @@ void SimPeer::Connection::refuse(const Asked& asked) {
 }
 
 void SimPeer::Connection::on_request(const Asked& asked) {
+  last_request_ = peer_.loop_.clock().now();
   const std::uint32_t count = peer_.truth_.layout().piece_count();
   if (asked.index >= count) return close();
   if (choked_ || !peer_.has_[asked.index] || peer_.rng_.chance(spec_.rejects)) {

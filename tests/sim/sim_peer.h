@@ -67,6 +67,8 @@ struct PeerSpec {
   std::size_t watermark = 128 * 1024;  // bytes of blocks put in the send buffer ahead of the socket
   Duration service_delay{};            // its disk
   std::optional<Duration> hangs_up_after{};  // mean life of a connection
+  // As a libtorrent seed: who is unchoked and interested and asks for nothing is dropped after it.
+  std::optional<Duration> drops_idle_after{};
   Crime crime = Crime::none;
   bool silent_on_accept = false;  // accepts connections and says nothing
   Metadata metadata = Metadata::unknown;

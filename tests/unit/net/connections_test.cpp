@@ -22,6 +22,7 @@ class ConnectionsTest : public ConnectionsWorld {
     config.info_hash = info_hash_;
     config.peer_id = filled(2);
     config.offer.metadata = true;
+    config.external = external_;
     connections_.emplace(context_.get_executor(), clock_, dialer(), pool_, config, nullptr);
     connections_->start();
   }
@@ -63,6 +64,7 @@ class ConnectionsTest : public ConnectionsWorld {
   }
 
   storage::BlockPool pool_{0};
+  std::shared_ptr<ExternalAddress> external_ = std::make_shared<ExternalAddress>();
   std::optional<Connections> connections_;
   std::vector<std::string> notes_;
   bool refuse_bitfields_ = false;
@@ -236,6 +238,180 @@ TEST_F(ConnectionsTest, APrivateTorrentKeepsOnlyWhatTrackersAndTheUserNamed) {
   connections_->add_peers(more, PeerSource::pex);
   pass(2h);
   EXPECT_FALSE(dialled(3) || dialled(4));
+}
+
+// Of networks of their own, so that each has a vote.
+Endpoint far_away(int n) {
+  return {asio::ip::address_v4(0x50000001U + (static_cast<unsigned>(n) << 16U)), 6881};
+}
+const std::string kSeesUs =
+    "d6:yourip4:\x09\x09\x09\x09"
+    "e";
+
+TEST_F(ConnectionsTest, PeersWeDialledSayWhereTheySeeUs) {
+  for (int n = 0; n < 6; ++n) {
+    const std::vector<Endpoint> one{far_away(n)};
+    connections_->add_peers(one, PeerSource::tracker);
+    settle();
+    FarEnd& far = *far_.at(far_away(n));
+    Bytes bytes;
+    encode(our_handshake(info_hash_, filled(100 + n)), bytes);
+    far.say(bytes);
+    say_extended(far, 0, kSeesUs);
+  }
+  EXPECT_EQ(external_->v4(), asio::ip::make_address("9.9.9.9"));
+}
+
+// ---- Those who come to us
+
+class IncomingTest : public ConnectionsTest {
+ protected:
+  // `n` comes, from `address`; its peer id is that of peer(n).
+  FarEnd& comes(int n, const Endpoint& from) {
+    const auto far = std::make_shared<FarEnd>(context_.get_executor());
+    all_.push_back(far);
+    connections_->accept(std::make_unique<ScriptedStream>(far, from),
+                         our_handshake(info_hash_, filled(n)));
+    settle();
+    return *far;
+  }
+  FarEnd& comes(int n) { return comes(100 + n, {address(n).address(), 50'000}); }
+  [[nodiscard]] std::size_t connected() const { return connections_->counts().connected; }
+};
+
+TEST_F(IncomingTest, IsGreetedAsEveryoneIs) {
+  receive();
+  FarEnd& far = comes(1);
+  const Bytes heard = far.heard();
+  ASSERT_GT(heard.size(), kHandshakeSize);
+  const auto theirs = decode_handshake(std::span(heard).first<kHandshakeSize>());
+  EXPECT_EQ(theirs->info_hash, info_hash_);
+  const Bytes rest(heard.begin() + static_cast<std::ptrdiff_t>(kHandshakeSize), heard.end());
+  EXPECT_THAT(messages_in(rest), SizeIs(3));
+  far.say(Unchoke{});
+  settle();
+  EXPECT_THAT(notes_, SizeIs(2)) << "opened, and a message";
+  EXPECT_EQ(connected(), 1U);
+  ASSERT_THAT(connections_->all(), SizeIs(1));
+  EXPECT_TRUE(connections_->all()[0]->incoming);
+}
+
+TEST_F(IncomingTest, IsRefusedWhenBanned) {
+  connections_->ban(address(1), "a test");
+  EXPECT_TRUE(comes(1).closed);
+  EXPECT_EQ(connected(), 0U);
+}
+
+TEST_F(IncomingTest, IsRefusedWhenItIsOurselves) {
+  EXPECT_TRUE(comes(2, {address(1).address(), 50'000}).closed) << "2 is our own peer id";
+}
+
+TEST_F(IncomingTest, IsRefusedWhenConnectedAlready) {
+  FarEnd& first = peer(1);
+  pass(60s);
+  EXPECT_TRUE(comes(1).closed);
+  EXPECT_FALSE(first.closed);
+  EXPECT_EQ(connected(), 1U);
+}
+
+TEST_F(IncomingTest, OfTwoThatDialEachOtherTheLargerIdsDialStays) {
+  FarEnd& dialled = peer(1);  // its id is the larger one, so what it dials stays
+  FarEnd& came = comes(1);
+  EXPECT_TRUE(dialled.closed);
+  EXPECT_FALSE(came.closed);
+  settle();
+  EXPECT_EQ(connected(), 1U);
+}
+
+TEST_F(IncomingTest, AStrangerWithACopiedIdThrowsNobodyOut) {
+  FarEnd& dialled = peer(1);
+  EXPECT_TRUE(comes(101, {address(2).address(), 50'000}).closed);
+  EXPECT_FALSE(dialled.closed);
+}
+
+TEST_F(IncomingTest, IsNoWitnessOfOurAddress) {
+  for (int n = 0; n < 20; ++n) say_extended(comes(101 + n, far_away(n)), 0, kSeesUs);
+  EXPECT_EQ(connected(), 20U);
+  EXPECT_FALSE(external_->v4());
+}
+
+TEST_F(IncomingTest, IsDialledWhereItListensOnceItHasGone) {
+  FarEnd& far = comes(1);
+  say_extended(far, 0, "d1:pi6881ee");
+  EXPECT_FALSE(dialled(1)) << "it is here";
+  far.hang_up();
+  settle();
+  EXPECT_TRUE(dialled(1));
+}
+
+TEST_F(IncomingTest, OneHostHasThreeConnections) {
+  for (int i = 0; i < 10; ++i) comes(110 + i, {address(1).address(), 50'000});
+  EXPECT_EQ(connected(), 3U);
+}
+
+TEST_F(IncomingTest, HalfOfAllConnectionsAreForThoseWeChose) {
+  for (int i = 0; i < 100; ++i) comes(101 + i, {address(i).address(), 50'000});
+  EXPECT_EQ(connected(), 50U);
+}
+
+TEST_F(IncomingTest, LeavesWhenTheTorrentTurnsOutToBePrivate) {
+  FarEnd& far = comes(1);
+  connections_->make_private();
+  settle();
+  EXPECT_TRUE(far.closed);
+}
+
+// ---- Rest
+
+class RestTest : public ConnectionsTest {
+ protected:
+  RestTest() { receive(); }
+  static std::vector<Message> new_messages(FarEnd& far, Bytes& kept) {
+    kept = far.heard();
+    far.writes.clear();
+    return messages_in(kept);
+  }
+  template <class M>
+  static bool says(FarEnd& far) {
+    Bytes kept;
+    const std::vector<Message> all = new_messages(far, kept);
+    return std::any_of(all.begin(), all.end(),
+                       [](const Message& m) { return std::holds_alternative<M>(m); });
+  }
+};
+
+TEST_F(RestTest, GivesItsPlaceBackToWhoeverGivesItAtOnce) {
+  FarEnd& prompt = peer(1);
+  prompt.say(Unchoke{});
+  settle();
+  FarEnd& slow = peer(2);
+  pass(8s);
+  slow.say(Unchoke{});
+  settle();
+  pass(36s);
+  EXPECT_FALSE(says<NotInterested>(prompt));
+  pass(2s);
+  EXPECT_TRUE(says<NotInterested>(prompt)) << "before the minute of libtorrent is over";
+  EXPECT_FALSE(says<NotInterested>(slow)) << "another wait would be long";
+  connections_->wake();
+  EXPECT_TRUE(says<Interested>(prompt));
+  EXPECT_FALSE(says<Interested>(slow));
+}
+
+TEST_F(RestTest, DialsOneAtATimeUntilSomebodyReads) {
+  pass(46s);
+  std::vector<Endpoint> some;
+  for (int n = 1; n <= 40; ++n) some.push_back(address(n));
+  connections_->add_peers(some, PeerSource::tracker);
+  settle();
+  pass(25s);
+  EXPECT_LE(far_.size(), 1U);
+  pass(60s);
+  EXPECT_LE(far_.size(), 3U);
+  EXPECT_GE(far_.size(), 1U);
+  connections_->wake();
+  settle();
+  EXPECT_EQ(far_.size(), 40U);
 }
 
 }  // namespace

@@ -159,5 +159,15 @@ RC_GTEST_PROP(ExtensionProperty, NoBytesHurt, ()) {
   RC_ASSERT(limit.value_or(1) <= 2147483647U);
 }
 
+TEST(ExtensionTest, AListenPortIsAPort) {
+  EXPECT_EQ(parse("d1:pi6881ee").listen_port, 6881);
+  for (const char* none : {"d1:pi0ee", "d1:pi65536ee", "d1:pi-1ee", "d1:p4:6881e", "de"}) {
+    EXPECT_FALSE(parse(none).listen_port) << none;
+  }
+  ExtensionHandshake said = parse("d1:pi6881ee");
+  said.update(parse("de"));
+  EXPECT_EQ(said.listen_port, 6881) << "what is not named stays as it was";
+}
+
 }  // namespace
 }  // namespace swarmfs::net

@@ -33,7 +33,8 @@ class PeerConnectionTest : public testing::Test {
     context_.poll();
   }
   static Task<void> shake(PeerConnectionTest* self) {
-    self->theirs_ = co_await self->connection_.handshake(our_handshake(filled(1), filled(2)));
+    self->connection_.send(our_handshake(filled(1), filled(2)));
+    self->theirs_ = co_await self->connection_.receive_handshake();
   }
   static Task<void> read(PeerConnectionTest* self) {
     PeerConnection::Handlers handlers;
