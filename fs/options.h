@@ -37,6 +37,7 @@ struct Options {
   // A magnet's mount is there at once, and empty until its metadata has come; wait_metadata: only
   // when it has.
   bool wait_metadata = false;
+  bool verify = false;  // hash what the cache holds before the mount is there
   std::uint16_t port = kDefaultPort;
   std::string source;      // as typed
   std::string mountpoint;  // as typed

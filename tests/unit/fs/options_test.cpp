@@ -48,6 +48,7 @@ TEST(OptionsTest, EveryOptionDoesWhatItSays) {
       {{"--port", "1"}, [](const Options& o) { return o.port == 1; }},
       {{"--port", "1", "--port=65535"}, [](const Options& o) { return o.port == 65535; }},
       {{"--allow-local"}, [](const Options& o) { return o.allow_local; }},
+      {{"--verify"}, [](const Options& o) { return o.verify; }},
       {{"--log-level", "error"}, [](const Options& o) { return o.log_level == LogLevel::error; }},
       {{"-o", "cache_dir=/x"}, [](const Options& o) { return o.cache_dir == "/x"; }},
       {{"-ocache-dir=/x\\,y"}, [](const Options& o) { return o.cache_dir == "/x,y"; }},
@@ -117,9 +118,10 @@ TEST(OptionsTest, PeersAddUpWhereverTheyStand) {
   const auto options = parse(mounting({"--peer", "192.0.2.7:1", "-o", "peer=seed.example:2",
                                        "--peer=[2001:db8::1]:65535", "-o", "peer=[::1]:4"}));
   ASSERT_TRUE(options) << options.error().line;
-  EXPECT_THAT(options->peers,
-              ElementsAre(storage::HostPort{"192.0.2.7", 1}, storage::HostPort{"2001:db8::1", 65535},
-                          storage::HostPort{"seed.example", 2}, storage::HostPort{"::1", 4}));
+  EXPECT_THAT(
+      options->peers,
+      ElementsAre(storage::HostPort{"192.0.2.7", 1}, storage::HostPort{"2001:db8::1", 65535},
+                  storage::HostPort{"seed.example", 2}, storage::HostPort{"::1", 4}));
 }
 
 TEST(OptionsTest, TrackersAndNodesAddUpToo) {
@@ -128,8 +130,8 @@ TEST(OptionsTest, TrackersAndNodesAddUpToo) {
                       "--dht-bootstrap=[2001:db8::1]:1", "-o", "dht_bootstrap=node.example:6881"}));
   ASSERT_TRUE(options) << options.error().line;
   EXPECT_THAT(options->trackers, ElementsAre("udp://t.example:1/announce", "http://t/a?k=v,w"));
-  EXPECT_THAT(options->dht_bootstrap,
-              ElementsAre(storage::HostPort{"2001:db8::1", 1}, storage::HostPort{"node.example", 6881}));
+  EXPECT_THAT(options->dht_bootstrap, ElementsAre(storage::HostPort{"2001:db8::1", 1},
+                                                  storage::HostPort{"node.example", 6881}));
 }
 
 TEST(OptionsTest, ASourceNeedNotBeAFile) {
@@ -253,6 +255,7 @@ TEST(OptionsTest, TheHelpNamesEveryOption) {
                            "--cache-dir",
                            "--port",
                            "--allow-local",
+                           "--verify",
                            "--log-level",
                            "--check",
                            "allow_other",
