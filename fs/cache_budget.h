@@ -12,10 +12,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "fs/cache_ledger.h"
 #include "net/clock.h"
+#include "storage/eviction.h"
 #include "storage/result.h"
 #include "storage/wait_list.h"
 #include "storage/worker_pool.h"
@@ -33,9 +36,9 @@ class CacheBudget {
     std::uint64_t chunk;
     // Punches out at least `bytes` of this mount's pieces that were used before `used_before`, or
     // as many as there are. Bytes freed.
-    std::function<Task<std::uint64_t>(std::uint64_t bytes, std::uint32_t used_before)> give_up;
-    // When the first of them was used; UINT32_MAX: nothing could be given up.
-    std::function<std::uint32_t()> oldest;
+    std::function<Task<std::uint64_t>(std::uint64_t bytes, storage::UseTime used_before)> give_up;
+    // When the first of them was used; kNeverUsed: nothing could be given up.
+    std::function<storage::UseTime()> oldest;
     // The same for torrents that nobody has mounted. Runs on a worker, and blocks.
     std::function<std::uint64_t(std::uint64_t bytes)> give_up_idle;
     // Bytes that could be written without giving anything up, when that was counted.
@@ -74,7 +77,7 @@ class CacheBudget {
   std::uint64_t short_ = 0;      // since the others were told
   bool told_ = false;            // they know of a shortage
   bool used_ = false;            // since watch() looked
-  bool complained_ = false;
+  std::optional<net::TimePoint> complain_next_;
 };
 
 }  // namespace swarmfs::fs

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/cache_usage.h"
+#include "fs/ephemeral.h"
 #include "fs/small_file.h"
 #include "storage/metainfo_limits.h"
 
@@ -23,6 +25,12 @@ namespace {
 
 namespace files = std::filesystem;
 using storage::UniqueFd;
+
+// Another mount that needs room holds the lock of a torrent that nobody has mounted for a moment.
+constexpr int kLockTurns = 15;
+constexpr useconds_t kLockPause = 20'000;
+// Tries against one that removes the folder while we make it.
+constexpr int kClaimTries = 5;
 
 // Of the small files here; their real size is below 24 bytes.
 constexpr std::size_t kMaxSmallFile = 64;
@@ -63,7 +71,12 @@ std::string read_small(int fd) {
 OrComplaint<UniqueFd> take_lock(int folder, const std::string& path) {
   UniqueFd lock = open_in(folder, "lock", O_RDWR | O_CREAT);
   if (!lock) return about(path + "/lock", errno);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+  int busy = ::flock(lock.get(), LOCK_EX | LOCK_NB);
+  for (int turns = 0; busy != 0 && errno == EWOULDBLOCK && turns < kLockTurns; ++turns) {
+    ::usleep(kLockPause);
+    busy = ::flock(lock.get(), LOCK_EX | LOCK_NB);
+  }
+  if (busy != 0) {
     if (errno != EWOULDBLOCK) return about(path + "/lock", errno);
     std::string owner = read_small(lock.get());
     owner.resize(std::min(owner.size(), owner.find_first_not_of("0123456789")));
@@ -136,19 +149,32 @@ OrComplaint<std::string> find_cache_root(const std::optional<std::string>& optio
   return {boost::system::in_place_value, real.string()};
 }
 
-OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::InfoHash& info_hash) {
-  const std::string path = root + "/" + info_hash.hex();
-  if (const OrComplaint<void> made = make_folders(path); !made) return made.error();
-  const UniqueFd folder = open_folder(path);
-  if (!folder) return about(path, errno);
-  OrComplaint<UniqueFd> lock = take_lock(folder.get(), path);
-  if (!lock) return lock.error();
+OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::InfoHash& info_hash,
+                                      bool ephemeral) {
+  const std::string path =
+      root + "/" + info_hash.hex() + std::string(ephemeral ? kEphemeralSuffix : "");
+  UniqueFd folder;
+  UniqueFd own;
+  for (int tries = 0; !own; ++tries) {
+    if (const OrComplaint<void> made = make_folders(path); !made) return made.error();
+    folder = open_folder(path);
+    if (!folder) return about(path, errno);
+    OrComplaint<UniqueFd> lock = take_lock(folder.get(), path);
+    const bool gone = ephemeral && (!lock || was_removed(lock->get()));
+    if (gone && tries < kClaimTries) continue;
+    if (!lock) return lock.error();
+    own = *std::move(lock);
+  }
   if (::fchmod(folder.get(), 0700) != 0) return about(path, errno);
   if (const OrComplaint<void> usable = check_data(folder.get(), path); !usable)
     return usable.error();
   const OrComplaint<std::int64_t> added = time_added(folder.get(), path);
   if (!added) return added.error();
-  return CacheDir(path, info_hash, std::move(*lock), *added);
+  return CacheDir(path, info_hash, std::move(own), *added);
+}
+
+void CacheDir::remove() const {
+  if (path_.ends_with(kEphemeralSuffix)) remove_cache_folder(path_);
 }
 
 std::optional<KeptTorrent> CacheDir::load_metainfo() const {

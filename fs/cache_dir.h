@@ -1,6 +1,6 @@
 // The cache folder of one torrent: claimed by one process at a time.
 //
-//   <cache>/<info-hash in hex>/   0700
+//   <cache>/<info-hash in hex>[.ephemeral]/   0700
 //     lock      flock()ed while a process uses the folder; holds its process id
 //     added     Unix seconds when the torrent was first mounted here, as decimal text
 //     metainfo  the .torrent file, or what came from peers in its form; 0600
@@ -47,8 +47,13 @@ struct KeptTorrent {
 class CacheDir {
  public:
   // Makes what is missing, and refuses when another process uses it. Call after any fork.
+  // `ephemeral`: a folder of its own beside the kept one, which remove() or the next start takes
+  // away.
   [[nodiscard]] static OrComplaint<CacheDir> claim(const std::string& root,
-                                                   const storage::InfoHash& info_hash);
+                                                   const storage::InfoHash& info_hash,
+                                                   bool ephemeral = false);
+  // An ephemeral folder goes, whole; any other stays.
+  void remove() const;
   // What keep_metainfo() kept, in this process or an earlier one. Empty when there is none, or when
   // it is not this torrent's.
   [[nodiscard]] std::optional<KeptTorrent> load_metainfo() const;
