@@ -107,6 +107,11 @@ Task<void> BoundedCache::look_for_prefetch() {
   }
 }
 
+Task<void> BoundedCache::stop() {
+  if (!budget_) co_return;
+  co_await budget_->stop();
+}
+
 Task<void> BoundedCache::watch() {
   if (!budget_) co_return;
   co_await budget_->watch();

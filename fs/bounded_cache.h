@@ -5,7 +5,8 @@
 // Memory:   eight bytes a piece.
 // Errors:   none: without room, or a way to count it, nothing is kept on disk, and one line says
 //           so.
-// Lifetime: the disk outlives it; it outlives the store that writes to disk(), and watch().
+// Lifetime: the disk outlives it; it outlives the store that writes to disk(), and watch();
+//           co_await stop() before destruction.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <cstdint>
@@ -54,6 +55,8 @@ class BoundedCache {
   // Both until cancelled.
   [[nodiscard]] Task<void> watch();
   [[nodiscard]] Task<void> look_for_prefetch();
+  // When nothing is written any more.
+  [[nodiscard]] Task<void> stop();
   // No more wishes: the readers are gone.
   void stop_prefetch() { prefetcher_.reset(); }
 

@@ -43,7 +43,8 @@ std::uint64_t missing(std::int64_t room, std::uint64_t wish) {
 
 }  // namespace
 
-CacheBudget::CacheBudget(Parts parts) : parts_(std::move(parts)), turn_(parts_.executor) {}
+CacheBudget::CacheBudget(Parts parts)
+    : parts_(std::move(parts)), tasks_(parts_.executor), turn_(parts_.executor) {}
 
 Task<bool> CacheBudget::room(std::uint64_t bytes) {
   used_ = true;
@@ -55,7 +56,13 @@ Task<bool> CacheBudget::room(std::uint64_t bytes) {
   }
   free_ -= bytes;
   in_flight_ += bytes;
+  // Holes are made while what there is room for is written.
+  if (crowded_ && !busy_ && free_ < parts_.chunk / 2) tasks_.spawn(refill(parts_.chunk));
   co_return true;
+}
+
+Task<void> CacheBudget::stop() {
+  co_await tasks_.join();
 }
 
 void CacheBudget::settle(std::uint64_t bytes) {
@@ -66,13 +73,16 @@ void CacheBudget::settle(std::uint64_t bytes) {
 Task<void> CacheBudget::refill(std::uint64_t bytes) {
   const Turn turn(busy_, turn_);
   const std::uint64_t wish = std::max(bytes, parts_.chunk);
-  Answer answer = co_await ask(bytes - free_, wish);
+  Answer answer = co_await ask(bytes - std::min(bytes, free_), wish);
   if (!answer.counted) co_return;
   const std::uint64_t shortage = missing(answer.room, wish);
   if (shortage > 0) short_ += shortage;
-  if (answer.granted == 0) {
+  crowded_ = answer.granted == 0;
+  if (crowded_) {
     const std::uint64_t freed = co_await parts_.give_up(shortage, storage::kNeverUsed);
-    if (freed > 0) answer = co_await ask(bytes - free_, wish);
+    crowded_ = freed > 0;
+    // Others may have taken of free_ meanwhile.
+    if (freed > 0) answer = co_await ask(bytes - std::min(bytes, free_), wish);
   }
   free_ += answer.granted;
 }

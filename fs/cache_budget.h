@@ -6,7 +6,7 @@
 // Threads:  engine thread only; what blocks runs on the WorkerPool.
 // Memory:   constant.
 // Errors:   none: no room is an answer, and a piece without room is kept in memory only.
-// Lifetime: outlives every room() under way, and watch().
+// Lifetime: outlives every room() under way, and watch(); co_await stop() before destruction.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <cstdint>
@@ -20,6 +20,7 @@
 #include "net/clock.h"
 #include "storage/eviction.h"
 #include "storage/result.h"
+#include "storage/task_group.h"
 #include "storage/wait_list.h"
 #include "storage/worker_pool.h"
 
@@ -51,6 +52,9 @@ class CacheBudget {
   [[nodiscard]] Task<bool> room(std::uint64_t bytes);
   void settle(std::uint64_t bytes);
 
+  // Waits for what is under way; no room() may follow.
+  [[nodiscard]] Task<void> stop();
+
   // Until cancelled: gives back what is not needed, makes room when somebody else fills the disk,
   // and hears what other mounts are short of.
   [[nodiscard]] Task<void> watch();
@@ -70,8 +74,10 @@ class CacheBudget {
   void complain();
 
   Parts parts_;
+  storage::TaskGroup tasks_;  // refills ahead of need
   storage::WaitList turn_;
   bool busy_ = false;            // somebody is at the ledger
+  bool crowded_ = false;         // the last refill had to make room, and could
   std::uint64_t free_ = 0;       // reserved, and not promised to a write
   std::uint64_t in_flight_ = 0;  // of writes that are not settled
   std::uint64_t short_ = 0;      // since the others were told

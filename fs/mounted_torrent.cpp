@@ -339,6 +339,7 @@ Task<void> live(Program& p) {
   // since.
   if (p.keeper) co_await p.keeper->finish();
   co_await p.session->stop();
+  co_await p.bounded->stop();
   if (p.keeper) co_await p.keeper->update();
   co_await p.discovery->stop();
   p.log.write(LogLevel::info, "unmounted");

@@ -33,7 +33,7 @@
 
 namespace swarmfs::net {
 
-// What the program takes besides blocks: itself and its libraries (11 MiB measured), buffers for
+// What the program takes besides blocks: itself and its libraries (13 MiB measured), buffers for
 // what is read back, connections, and a bit of everything a piece.
 inline constexpr std::uint64_t kMemoryBesideBlocks = 16 * 1024 * 1024;
 // Bytes of blocks for a torrent with pieces of this length in a program that is to stay within
