@@ -127,6 +127,27 @@ OrComplaint<std::int64_t> time_added(int folder, const std::string& path) {
   return now;
 }
 
+// True: the file was longer.
+bool cut(int data, std::uint64_t size) {
+  struct stat info {};
+  if (::fstat(data, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  if (static_cast<std::uint64_t>(info.st_size) <= size) return false;
+  return ::ftruncate(data, static_cast<off_t>(size)) == 0;
+}
+
+// Of the pieces that `range` touches. Where the file system makes no holes, they stay.
+void punch_unclaimed(int data, storage::ByteRange range, const storage::Layout& layout,
+                     const storage::Bitfield& claimed) {
+  for (std::uint64_t at = range.begin; at < range.end;) {
+    const storage::PieceIndex piece = layout.piece_of(at);
+    const storage::ByteRange bytes = layout.range(piece);
+    at = bytes.end;
+    if (claimed.test(piece)) continue;
+    ::fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(bytes.begin),
+                static_cast<off_t>(bytes.size()));
+  }
+}
+
 }  // namespace
 
 OrComplaint<std::string> find_cache_root(const std::optional<std::string>& option,
@@ -205,7 +226,8 @@ std::optional<storage::Resume> CacheDir::load_resume(std::string* warning) const
       read_whole(folder.get(), "resume", storage::max_resume_size(storage::kMaxPieces));
   Result<storage::Resume> resume = storage::parse_resume(bytes);
   if (resume && resume->info_hash == info_hash_) return *std::move(resume);
-  if (cut_data(0)) {
+  const UniqueFd data = open_data();
+  if (data && cut(data.get(), 0)) {
     const error_code why =
         resume ? make_error_code(storage::StorageErrc::resume_foreign) : resume.error();
     *warning = path_ + "/resume: " + (bytes.empty() ? "there is none" : why.message()) +
@@ -220,14 +242,25 @@ int CacheDir::keep_resume(const storage::Resume& resume) const {
   return replace_file(folder.get(), "resume", storage::encode_resume(resume));
 }
 
-bool CacheDir::cut_data(std::uint64_t total_size) const {
+UniqueFd CacheDir::open_data() const {
   const UniqueFd folder = open_folder(path_);
-  if (!folder) return false;
-  const UniqueFd data = open_in(folder.get(), "data", O_WRONLY);
-  struct stat info {};
-  if (!data || ::fstat(data.get(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
-  if (static_cast<std::uint64_t>(info.st_size) <= total_size) return false;
-  return ::ftruncate(data.get(), static_cast<off_t>(total_size)) == 0;
+  return folder ? open_in(folder.get(), "data", O_WRONLY) : UniqueFd();
+}
+
+bool CacheDir::trim_data(const storage::Layout& layout, const storage::Bitfield& claimed) const {
+  const UniqueFd data = open_data();
+  if (!data) return false;
+  const bool longer = cut(data.get(), layout.total_size());
+  const auto total = static_cast<off_t>(layout.total_size());
+  for (off_t at = 0; (at = ::lseek(data.get(), at, SEEK_DATA)) >= 0 && at < total;) {
+    const off_t hole = ::lseek(data.get(), at, SEEK_HOLE);
+    if (hole <= at) break;
+    const off_t end = std::min(hole, total);
+    punch_unclaimed(data.get(), {static_cast<std::uint64_t>(at), static_cast<std::uint64_t>(end)},
+                    layout, claimed);
+    at = end;
+  }
+  return longer;
 }
 
 }  // namespace swarmfs::fs

@@ -158,7 +158,7 @@ std::uint32_t unix_minutes() {
 
 void keep_resume(Program& p) {
   const storage::Metainfo& metainfo = p.session->metainfo();
-  if (p.cache->cut_data(metainfo.layout.total_size())) {
+  if (p.cache->trim_data(metainfo.layout, p.session->store().in_file())) {
     p.log.write(LogLevel::warning,
                 p.cache->path() + "/data: it was longer than the torrent; the rest was cut off");
   }
