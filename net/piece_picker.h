@@ -8,7 +8,8 @@
 // striped over all peers by earliest predicted arrival; a block whose best peer is full waits for
 // that peer; late urgent blocks are asked a second time within a byte budget; readahead goes to
 // whoever has room, blocks far ahead to slow peers; nothing that nobody wants is requested, and
-// what is no longer wanted is cancelled.
+// what is no longer wanted is cancelled. What is wanted in the background is asked only while
+// nothing a reader wants could be, rarest piece first, and is cancelled for it.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -21,6 +22,7 @@
 #include "net/line_share.h"
 #include "net/open_piece.h"
 #include "net/peer.h"
+#include "net/rarest_first.h"
 #include "net/throughput.h"
 #include "net/want_list.h"
 #include "storage/layout.h"
@@ -66,12 +68,16 @@ class PiecePicker {
   void on_piece_verified(storage::PieceIndex piece);
   void on_piece_corrupt(
       storage::PieceIndex piece);  // its blocks are missing again; asked more carefully from now on
-  void on_piece_lost(storage::PieceIndex piece);  // was verified, is missing again
+  void on_piece_present(storage::PieceIndex piece) { have_.set(piece); }  // before any wish
+  void on_piece_lost(storage::PieceIndex piece);  // was verified or present, is missing again
   // Who sent each block of a complete piece, in block order; 0 for padding.
   [[nodiscard]] std::vector<PeerKey> senders(storage::PieceIndex piece) const;
 
   // -- readers
-  WishKey want(const Wish& wish, TimePoint now) { return wants_.want(wish, now); }
+  WishKey want(const Wish& wish, TimePoint now) {
+    nothing_left_at_.clear();
+    return wants_.want(wish, now);
+  }
   void withdraw(WishKey key) { wants_.withdraw(key); }
   // Whether some of it was missing at the last schedule().
   [[nodiscard]] bool wants_any() const { return !wants_.pieces().empty(); }
@@ -97,8 +103,9 @@ class PiecePicker {
   using Wanted = WantList::Wanted;
   using KnownPeer = std::map<PeerKey, Known>::value_type;
 
-  OpenPiece* open_piece(storage::PieceIndex piece, bool urgent, TimePoint now);
-  bool make_room(std::size_t blocks, bool urgent, TimePoint now);
+  OpenPiece* open_piece(storage::PieceIndex piece, Urgency urgency, TimePoint now);
+  bool make_room(std::size_t blocks, Urgency urgency, TimePoint now);
+  void drop_piece(storage::PieceIndex piece, TimePoint now);
   void close_piece(storage::PieceIndex piece);
   void release(storage::BlockId block);
   void drop_requests(Known& known);
@@ -116,6 +123,13 @@ class PiecePicker {
   void assign_ahead(TimePoint now);
   void read_ahead(KnownPeer& known, TimePoint soonest, bool queueing, LineShare& line,
                   TimePoint now);
+  void rely_on(const KnownPeer& known, storage::PieceIndex piece);
+  void assign_background(TimePoint now);
+  void ask_background(KnownPeer& known, bool queueing, LineShare& line, TimePoint now);
+  [[nodiscard]] bool has_room(const Peer& model, bool queueing, const LineShare& line) const;
+  void yield_to_readers(TimePoint now);
+  [[nodiscard]] bool readers_could_ask(TimePoint now) const;
+  std::optional<storage::BlockId> pick_background(const KnownPeer& known, TimePoint now);
   [[nodiscard]] std::uint64_t blocked_bytes() const;
   [[nodiscard]] bool works_for_blocked(const Peer& model) const;
   std::optional<storage::BlockId> pick_ahead(const Known& known, TimePoint due, bool bulk,
@@ -135,8 +149,11 @@ class PiecePicker {
   std::map<PeerKey, Known> peers_;
   std::map<storage::PieceIndex, OpenPiece> open_;
   std::size_t open_blocks_ = 0;
-  storage::Bitfield have_;  // verified pieces
+  storage::Bitfield have_;  // verified pieces, and those that were present all the time
   WantList wants_;
+  RarestFirst rarest_;
+  // Peers that have nothing more to fetch in the background, until something changes.
+  std::set<PeerKey> nothing_left_at_;
   // Pieces that failed their hash, with the one peer now asked for all of it (0: not chosen yet).
   std::map<storage::PieceIndex, PeerKey> careful_;
   std::vector<Order> orders_;  // since the last schedule()

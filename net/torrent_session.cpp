@@ -20,8 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMiB = 1024 * 1024;
-// Ten seconds at 40 Mbit/s, the window of one reader of the largest films, is 48 MiB.
-constexpr std::size_t kUsualPool = 48 * kMiB;
 // What the swarm keeps out of open pieces for its connections.
 constexpr std::size_t kPoolReserve = 8 * kMiB;
 
@@ -263,15 +261,16 @@ void TorrentSession::State::begin_data() {
     pex.reset();
     connections.make_private();
   }
-  pool.grow(pool_size(metainfo.layout.piece_length()) / storage::kBlockSize);
-  store.emplace(
-      storage::PieceStore::Parts{.executor = parts.executor,
-                                 .layout = metainfo.layout,
-                                 .piece_hashes = metainfo.piece_hashes,
-                                 .pool = pool,
-                                 .hashers = parts.hashers,
-                                 .disk = parts.disk,
-                                 .warn = [this](const std::string& line) { parts.log(2, line); }});
+  pool.grow(pool_size(metainfo.layout.piece_length(), parts.memory_limit) / storage::kBlockSize);
+  store.emplace(storage::PieceStore::Parts{
+      .executor = parts.executor,
+      .layout = metainfo.layout,
+      .piece_hashes = metainfo.piece_hashes,
+      .pool = pool,
+      .hashers = parts.hashers,
+      .disk = parts.disk,
+      .warn = [this](const std::string& line) { parts.log(2, line); },
+      .claimed = parts.claimed ? parts.claimed(metainfo) : storage::Bitfield()});
   swarm.emplace(parts.executor, parts.clock, connections, *store, pool, parts.log);
 }
 
@@ -290,8 +289,9 @@ Task<Result<void>> TorrentSession::State::wait(std::shared_ptr<State> self) {
 
 // -- the public face
 
-std::size_t pool_size(std::uint32_t piece_length) {
-  return std::max(kUsualPool, 2 * std::size_t{piece_length} + kPoolReserve);
+std::size_t pool_size(std::uint32_t piece_length, std::uint64_t memory_limit) {
+  const std::uint64_t left = memory_limit - std::min(memory_limit, kMemoryBesideBlocks);
+  return std::max<std::size_t>(left, 2 * std::size_t{piece_length} + kPoolReserve);
 }
 
 TorrentSession::TorrentSession(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {}
@@ -378,6 +378,11 @@ SwarmStatus TorrentSession::status() const {
   status.metadata_bytes = progress.bytes;
   status.metadata_size = progress.size;
   return status;
+}
+
+std::vector<Endpoint> TorrentSession::peers_to_remember() const {
+  if (!has_metadata() || metainfo().is_private) return {};
+  return state_->connections.useful_peers();
 }
 
 std::string TorrentSession::trackers_status() const {

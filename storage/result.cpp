@@ -14,6 +14,16 @@ class StorageCategory final : public boost::system::error_category {
         return "the cache file is shorter than what was written to it";
       case StorageErrc::closed:
         return "the mount is shutting down";
+      case StorageErrc::cache_full:
+        return "the cache is full";
+      case StorageErrc::piece_damaged:
+        return "the file does not hold what was downloaded";
+      case StorageErrc::resume_version:
+        return "it was written by another version of swarmfs";
+      case StorageErrc::resume_damaged:
+        return "it is damaged";
+      case StorageErrc::resume_foreign:
+        return "it belongs to another torrent";
       case StorageErrc::bencode_truncated:
         return "the bencoded data ends in the middle of a value (is it cut short?)";
       case StorageErrc::bencode_syntax:

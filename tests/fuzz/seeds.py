@@ -174,6 +174,14 @@ def mountinfos():
     yield b"folio_wait_bit_common"
 
 
+def resumes():
+    """Without the checksum, which the target adds."""
+    start = b"swarmfsR" + struct.pack(">I", 1) + HASH + struct.pack(">IQ", 16384, 16384 * 20 + 1)
+    peer = bytes(10) + b"\xff\xff\1\2\3\4\x1a\xe1"
+    yield start + bytes(3) + struct.pack(">H", 0)
+    yield start + b"\xff\xff\xf8" + struct.pack(">IBIB", 29000000, 20, 0, 1) + struct.pack(">H", 2) + peer * 2
+
+
 TARGETS = {
     "bencode": bencodes,
     "extension": handshakes,
@@ -186,6 +194,7 @@ TARGETS = {
     "metainfo": torrents,
     "mountinfo": mountinfos,
     "peer_wire": wire_bodies,
+    "resume": resumes,
     "tracker_reply": tracker_replies,
     "udp_tracker": udp_trackers,
     "ut_metadata": metadata_messages,
