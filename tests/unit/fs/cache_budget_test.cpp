@@ -71,7 +71,7 @@ class Mount {
 
  private:
   Task<std::uint64_t> give_up(std::uint64_t bytes, UseTime before) {
-    const std::uint64_t some = oldest < before ? std::min(bytes, removable) : 0;
+    const std::uint64_t some = oldest < before ? std::min({bytes, removable, size()}) : 0;
     files::resize_file(path_, size() - some);
     removable -= some;
     given_up += some;
