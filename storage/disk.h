@@ -30,6 +30,7 @@ class UniqueFd {
   }
   ~UniqueFd();
   [[nodiscard]] int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
   explicit operator bool() const { return fd_ >= 0; }
 
  private:
