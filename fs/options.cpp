@@ -18,6 +18,10 @@ namespace {
 constexpr std::size_t kMaxInterfaceName = 15;
 // A day is for ever to a program; the cap keeps deadlines far from overflow.
 constexpr std::uint64_t kMaxSeconds = 24 * 60 * 60;
+// Two pieces of 8 MiB, what connections read into, and the program itself.
+constexpr std::uint64_t kLeastMemory = 32 * 1024 * 1024;
+// One piece of the usual torrent must fit, or the cache keeps nothing.
+constexpr std::uint64_t kLeastCache = 16 * 1024 * 1024;
 constexpr const char* kWaitMetadata = "--wait-metadata";
 constexpr const char* kNoLimit = "for ever";
 constexpr std::string_view kUsage = "Usage: swarmfs [options] SOURCE MOUNTPOINT";
@@ -90,6 +94,10 @@ struct RawOptions {
   std::vector<std::string> trackers;
   std::vector<std::string> dht_bootstrap;
   std::string cache_dir;
+  std::string cache_size;
+  std::string min_free;
+  std::string memory_limit;
+  std::string prefetch;
   std::string port;
   std::string interface;
   std::string wait_metadata;  // empty: not given; kNoLimit: given without a time
@@ -98,6 +106,7 @@ struct RawOptions {
   bool foreground = false;
   bool debug = false;
   bool allow_local = false;
+  bool ephemeral = false;
   bool no_dht = false;
   bool no_pex = false;
   bool no_lsd = false;
@@ -124,6 +133,31 @@ void add_list(CLI::App& app, const char* name, std::vector<std::string>& list, c
       ->allow_extra_args(false);
 }
 
+// What is kept, how much of it, and what is fetched before anybody asks.
+void add_cache_options(CLI::App& app, RawOptions& raw) {
+  const auto last = CLI::MultiOptionPolicy::TakeLast;
+  app.add_option("--cache-size", raw.cache_size,
+                 "keep at most this much of all torrents together, as in 20G, or 10% of the disk; "
+                 "what was not read for longest goes first [no limit]")
+      ->type_name("SIZE")
+      ->multi_option_policy(last);
+  app.add_option("--min-free", raw.min_free,
+                 "leave this much of the disk free, as in 5G or 5% [5%, at most 1G]")
+      ->type_name("SIZE")
+      ->multi_option_policy(last);
+  app.add_flag("--ephemeral", raw.ephemeral, "keep nothing: the cache goes with the mount");
+  app.add_option("--prefetch", raw.prefetch,
+                 "fetch in the background, while there is room: file (the whole of files that are "
+                 "open) or torrent (everything) [none]")
+      ->type_name("WHAT")
+      ->multi_option_policy(last);
+  app.add_option("--memory-limit", raw.memory_limit,
+                 "use about this much memory, 32M at the least; a torrent takes two of its pieces "
+                 "and 24M in any case [64M]")
+      ->type_name("SIZE")
+      ->multi_option_policy(last);
+}
+
 // The options that are also available under -o.
 void add_long_options(CLI::App& app, RawOptions& raw) {
   const auto last = CLI::MultiOptionPolicy::TakeLast;
@@ -146,6 +180,7 @@ void add_long_options(CLI::App& app, RawOptions& raw) {
                  "where downloaded data is kept [$XDG_CACHE_HOME/swarmfs or ~/.cache/swarmfs]")
       ->type_name("DIR")
       ->multi_option_policy(last);
+  add_cache_options(app, raw);
   app.add_option("--port", raw.port,
                  "UDP port of the DHT and UDP trackers; told to trackers as ours, though this "
                  "version accepts no peers [" +
@@ -336,6 +371,53 @@ std::optional<Complaint> take_wait_metadata(const RawOptions& raw, Options& opti
                std::to_string(kMaxSeconds) + ", or nothing");
 }
 
+// An option that takes bytes or a percentage.
+std::optional<Complaint> take_amount(std::string_view option, const std::string& typed,
+                                     std::optional<Amount>& amount) {
+  if (typed.empty()) return std::nullopt;
+  amount = Amount::parse(typed);
+  if (amount) return std::nullopt;
+  return usage(std::string(option) + " " + typed +
+               ": not an amount, as in 20G, 512M or 10% (K, M, G and T are powers of 1024)");
+}
+
+std::optional<Complaint> take_prefetch(const RawOptions& raw, Options& options) {
+  constexpr std::array<std::pair<std::string_view, Prefetch>, 3> kChoices{
+      {{"none", Prefetch::none}, {"file", Prefetch::file}, {"torrent", Prefetch::torrent}}};
+  if (raw.prefetch.empty()) return std::nullopt;
+  const auto choice = std::find_if(kChoices.begin(), kChoices.end(),
+                                   [&](const auto& c) { return c.first == raw.prefetch; });
+  if (choice == kChoices.end())
+    return usage("--prefetch " + raw.prefetch + ": must be none, file or torrent");
+  options.prefetch = choice->second;
+  return std::nullopt;
+}
+
+std::optional<Complaint> take_cache(const RawOptions& raw, Options& options) {
+  if (!raw.cache_dir.empty()) options.cache_dir = raw.cache_dir;
+  options.ephemeral = raw.ephemeral;
+  if (auto complaint = take_amount("--cache-size", raw.cache_size, options.cache_size))
+    return complaint;
+  if (options.cache_size && options.cache_size->resolve(INT64_MAX) < kLeastCache) {
+    return usage("--cache-size " + raw.cache_size + ": too small; the least is " +
+                 bytes_text(kLeastCache));
+  }
+  if (auto complaint = take_amount("--min-free", raw.min_free, options.min_free)) return complaint;
+  if (auto complaint = take_prefetch(raw, options)) return complaint;
+  if (raw.memory_limit.empty()) return std::nullopt;
+  const std::optional<std::uint64_t> memory = parse_bytes(raw.memory_limit);
+  if (!memory) {
+    return usage("--memory-limit " + raw.memory_limit +
+                 ": not a size, as in 64M or 1G (K, M, G and T are powers of 1024)");
+  }
+  if (*memory < kLeastMemory) {
+    return usage("--memory-limit " + raw.memory_limit + ": too small; the least is " +
+                 bytes_text(kLeastMemory));
+  }
+  options.memory_limit = *memory;
+  return std::nullopt;
+}
+
 std::optional<Complaint> take_values(const RawOptions& raw, Options& options) {
   if (auto complaint = take_peer_sources(raw, options)) return complaint;
   if (auto complaint = take_wait_metadata(raw, options)) return complaint;
@@ -364,7 +446,7 @@ std::optional<Complaint> take_values(const RawOptions& raw, Options& options) {
     }
     options.log_level = level->second;
   }
-  if (!raw.cache_dir.empty()) options.cache_dir = raw.cache_dir;
+  if (auto complaint = take_cache(raw, options)) return complaint;
   options.allow_local = raw.allow_local;
   options.foreground = raw.foreground || raw.debug;
   options.debug = raw.debug;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/byte_size.h"
 #include "fs/complaint.h"
 #include "net/torrent_session.h"
 
@@ -20,6 +21,16 @@ namespace swarmfs::fs {
 inline constexpr std::uint16_t kDefaultPort = 6881;
 // How long a read waits on a `-o soft` mount when `timeo` does not say: what NFS waits over TCP.
 inline constexpr std::chrono::seconds kDefaultSoftTimeout{60};
+
+// What the program may take of memory for data, when --memory-limit does not say.
+inline constexpr std::uint64_t kDefaultMemoryLimit = 64 * 1024 * 1024;
+
+// What is fetched beyond what readers are about to read.
+enum class Prefetch : std::uint8_t {
+  none,
+  file,     // the whole of every file that is open
+  torrent,  // everything that is shown
+};
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
 
@@ -37,6 +48,8 @@ struct Options {
   // A magnet's mount is there at once, and empty until its metadata has come; wait_metadata: only
   // when it has.
   bool wait_metadata = false;
+  bool ephemeral = false;  // the cache of this mount goes when the mount goes
+  Prefetch prefetch = Prefetch::none;
   std::uint16_t port = kDefaultPort;
   std::string source;      // as typed
   std::string mountpoint;  // as typed
@@ -45,6 +58,9 @@ struct Options {
   std::vector<storage::HostPort> dht_bootstrap;      // besides the usual routers
   std::optional<std::string> interface;              // a name or an address, as typed; empty: any
   std::optional<std::string> cache_dir;              // as typed
+  std::optional<Amount> cache_size;                  // of all torrents together; empty: any
+  std::optional<Amount> min_free;                    // left to others; empty: a small reserve
+  std::uint64_t memory_limit = kDefaultMemoryLimit;  // bytes
   std::optional<std::string> fsname;                 // empty: the torrent's name
   std::optional<std::chrono::seconds> soft_timeout;  // empty: reads wait for ever (hard)
   std::optional<std::chrono::seconds> wait_metadata_limit;  // empty: for ever

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
-#include <limits>
 
 namespace swarmfs::net {
 namespace {
@@ -37,8 +36,8 @@ constexpr double kHedgeShareStalled = 0.10;
 constexpr double kHedgeBurst = 64.0 * storage::kBlockSize;
 // Readahead leaves this share of the open-piece budget to whoever blocks next.
 constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
-// Peers this close to the soonest count as it.
-constexpr Duration kSoonest = 20ms;
+// And the background most of it to both.
+constexpr std::size_t kBackgroundDenominator = 4;
 // A peer that rejects what it should serve rests, twice as long each time.
 constexpr Duration kFirstRest = 1s;
 constexpr std::uint32_t kMaxRestDoublings = 6;
@@ -49,6 +48,7 @@ PiecePicker::PiecePicker(const storage::Layout& layout, std::size_t max_open_blo
       max_open_blocks_(max_open_blocks),
       have_(layout.piece_count()),
       wants_(layout),
+      rarest_(layout),
       hedge_credit_(kHedgeBurst) {}
 
 // -- peers
@@ -65,8 +65,11 @@ void PiecePicker::drop_requests(Known& known) {
 }
 
 void PiecePicker::remove_peer(PeerKey key) {
-  drop_requests(peers_.at(key));
+  Known& known = peers_.at(key);
+  drop_requests(known);
+  rarest_.on_pieces(known.model.pieces, storage::Bitfield(layout_.piece_count()));
   peers_.erase(key);
+  nothing_left_at_.clear();
   stop_relying_on(key);
 }
 
@@ -77,13 +80,20 @@ void PiecePicker::stop_relying_on(PeerKey key) {
 }
 
 void PiecePicker::on_bitfield(PeerKey key, storage::Bitfield pieces) {
-  peers_.at(key).model.pieces = std::move(pieces);
+  Peer& model = peers_.at(key).model;
+  rarest_.on_pieces(model.pieces, pieces);
+  model.pieces = std::move(pieces);
+  nothing_left_at_.clear();
 }
 void PiecePicker::on_have(PeerKey key, PieceIndex piece) {
-  peers_.at(key).model.pieces.set(piece);
+  if (!peers_.at(key).model.pieces.set(piece)) return;
+  rarest_.on_piece(piece);
+  nothing_left_at_.clear();
 }
 void PiecePicker::on_have_all(PeerKey key) {
-  peers_.at(key).model.pieces.set_all();
+  storage::Bitfield all(layout_.piece_count());
+  all.set_all();
+  on_bitfield(key, std::move(all));
 }
 
 void PiecePicker::on_choke(PeerKey key) {
@@ -96,6 +106,7 @@ void PiecePicker::on_choke(PeerKey key) {
 
 void PiecePicker::on_unchoke(PeerKey key) {
   peers_.at(key).model.choking = false;
+  nothing_left_at_.clear();
 }
 
 void PiecePicker::on_allowed_fast(PeerKey key, PieceIndex piece) {
@@ -157,41 +168,48 @@ void PiecePicker::release(BlockId block) {
 
 // -- pieces
 
-OpenPiece* PiecePicker::open_piece(PieceIndex piece, bool urgent, TimePoint now) {
+OpenPiece* PiecePicker::open_piece(PieceIndex piece, Urgency urgency, TimePoint now) {
   const auto found = open_.find(piece);
   if (found != open_.end()) return &found->second;
   const std::uint32_t count = layout_.block_count(piece);
-  if (!make_room(count, urgent, now)) return nullptr;
+  if (!make_room(count, urgency, now)) return nullptr;
   open_blocks_ += count;
   return &open_.emplace(piece, OpenPiece(layout_, piece)).first->second;
 }
 
-bool PiecePicker::make_room(std::size_t blocks, bool urgent, TimePoint now) {
-  const std::size_t limit =
-      urgent ? max_open_blocks_ : max_open_blocks_ * kAheadNumerator / kAheadDenominator;
-  const auto drop = [this, now](PieceIndex piece) {
-    for (KnownPeer& known : peers_) {
-      while (true) {
-        const auto& requests = known.second.model.requests();
-        const auto owed = std::find_if(
-            requests.begin(), requests.end(),
-            [&](const Peer::Request& r) { return r.block.piece == piece && !r.cancelled; });
-        if (owed == requests.end()) break;
-        cancel(known, owed->block, now);
-      }
+void PiecePicker::drop_piece(PieceIndex piece, TimePoint now) {
+  for (KnownPeer& known : peers_) {
+    while (true) {
+      const auto& requests = known.second.model.requests();
+      const auto owed = std::find_if(requests.begin(), requests.end(), [&](const Peer::Request& r) {
+        return r.block.piece == piece && !r.cancelled;
+      });
+      if (owed == requests.end()) break;
+      cancel(known, owed->block, now);
     }
-    orders_.push_back({Order::Kind::forget, 0, {piece, 0}});
-    close_piece(piece);
-  };
+  }
+  orders_.push_back({Order::Kind::forget, 0, {piece, 0}});
+  close_piece(piece);
+}
+
+bool PiecePicker::make_room(std::size_t blocks, Urgency urgency, TimePoint now) {
+  const std::size_t limit = urgency == Urgency::now ? max_open_blocks_
+                            : urgency == Urgency::readahead
+                                ? max_open_blocks_ * kAheadNumerator / kAheadDenominator
+                                : max_open_blocks_ / kBackgroundDenominator;
+  // What nobody wants; for a reader also what no reader wants.
   for (auto at = open_.begin(); at != open_.end() && open_blocks_ + blocks > limit;) {
     const auto& [piece, open] = *at++;
-    if (!wants_.contains(piece) && !open.complete()) drop(PieceIndex(piece));
+    const bool needed =
+        urgency == Urgency::background ? wants_.contains(piece) : wants_.for_reader(piece);
+    if (!needed && !open.complete()) drop_piece(PieceIndex(piece), now);
   }
   // What a reader will need later gives way to what a reader needs now.
-  for (auto w = wants_.pieces().rbegin();
-       urgent && w != wants_.pieces().rend() && !w->urgent && open_blocks_ + blocks > limit; ++w) {
+  for (auto w = wants_.pieces().rbegin(); urgency == Urgency::now && w != wants_.pieces().rend() &&
+                                          !w->urgent && open_blocks_ + blocks > limit;
+       ++w) {
     const auto found = open_.find(w->piece);
-    if (found != open_.end() && !found->second.complete()) drop(w->piece);
+    if (found != open_.end() && !found->second.complete()) drop_piece(w->piece, now);
   }
   return open_blocks_ + blocks <= limit || open_blocks_ == 0;
 }
@@ -227,10 +245,12 @@ void PiecePicker::on_piece_corrupt(PieceIndex piece) {
   }
   close_piece(piece);
   careful_[piece] = 0;
+  nothing_left_at_.clear();
 }
 
 void PiecePicker::on_piece_lost(PieceIndex piece) {
   have_.reset(piece);
+  nothing_left_at_.clear();
   wants_.on_pieces_changed();
 }
 
@@ -247,11 +267,15 @@ std::span<const PiecePicker::Order> PiecePicker::schedule(TimePoint now) {
     const auto found = peers_.find(order.peer);
     return found == peers_.end() || !found->second.model.awaits_cancel(order.block);
   });
-  if (wants_.refresh(have_, throughput_.rate())) cancel_unwanted(now);
+  if (wants_.refresh(have_, throughput_.rate())) {
+    cancel_unwanted(now);
+  }
   assume_rates();
   snub_silent(now);
+  yield_to_readers(now);
   assign_urgent(now);
   assign_ahead(now);
+  assign_background(now);
   sent_.swap(orders_);
   orders_.clear();
   return sent_;
@@ -263,7 +287,9 @@ std::optional<TimePoint> PiecePicker::next_wake(TimePoint now) const {
   const bool owed = std::any_of(peers_.begin(), peers_.end(), [](const auto& p) {
     return p.second.model.outstanding_bytes() > 0;
   });
-  if (owed || !wants_.pieces().empty()) return now + kIdleTick;
+  // The background goes on when readers have been served for a while, which is no event.
+  const bool background = !wants_.background().none() && nothing_left_at_.size() < peers_.size();
+  if (owed || background || !wants_.pieces().empty()) return now + kIdleTick;
   return std::nullopt;
 }
 
@@ -383,11 +409,19 @@ bool PiecePicker::is_full(const Peer& model) const {
   return peers_.size() == 1 ? model.full_alone(kSlack) : model.full(kSlack);
 }
 
+// A piece that was corrupt comes from one peer only, so that it is known who sent it.
+void PiecePicker::rely_on(const KnownPeer& known, PieceIndex piece) {
+  const auto careful = careful_.find(piece);
+  if (careful != careful_.end() && careful->second == 0 && !known.second.proven)
+    careful->second = known.first;
+}
+
 // Hands out the piece's free blocks in order. False when the rest is held back for peers that are
 // full.
 bool PiecePicker::assign_piece(const Wanted& wanted, TimePoint now) {
   if (best_peer(wanted.piece, storage::kBlockSize, now) == nullptr) return true;
-  OpenPiece* open = open_piece(wanted.piece, wanted.urgent, now);
+  OpenPiece* open =
+      open_piece(wanted.piece, wanted.urgent ? Urgency::now : Urgency::readahead, now);
   if (open == nullptr) return true;
   while (const std::optional<std::uint32_t> block = open->first_free()) {
     const BlockId id{wanted.piece, *block};
@@ -398,9 +432,7 @@ bool PiecePicker::assign_piece(const Wanted& wanted, TimePoint now) {
       model.note_limited();
       return false;
     }
-    const auto careful = careful_.find(wanted.piece);
-    if (careful != careful_.end() && careful->second == 0 && !best->second.proven)
-      careful->second = best->first;
+    rely_on(*best, wanted.piece);
     request(*best, id, now);
   }
   return true;
@@ -491,106 +523,6 @@ bool PiecePicker::hedge_one(const Wanted& wanted, OpenPiece& open, KnownPeer& sp
   hedge_credit_ -= layout_.block_size(*worst);
   request(spare, *worst, now);
   return true;
-}
-
-// The first block due at `due` or later, else the first there is: blocks far ahead go to slow
-// peers.
-std::optional<BlockId> PiecePicker::pick_ahead(const Known& known, TimePoint due, bool bulk,
-                                               TimePoint now) {
-  std::optional<BlockId> first;
-  bool room = true;
-  for (const Wanted& wanted : wants_.pieces()) {
-    if (wanted.urgent || !known.model.allows(wanted.piece) || careful_.contains(wanted.piece))
-      continue;
-    if (first && wanted.deadline < due) continue;
-    if (!bulk && others_blocked(wanted.reader)) continue;
-    const auto found = open_.find(wanted.piece);
-    if (found != open_.end() && found->second.free() == 0) continue;
-    if (found == open_.end() && !room) continue;
-    OpenPiece* open = found != open_.end() ? &found->second : open_piece(wanted.piece, false, now);
-    room = open != nullptr;
-    if (!room) continue;
-    const BlockId block{wanted.piece, *open->first_free()};
-    if (wanted.deadline >= due) return block;
-    first = block;
-  }
-  return first;
-}
-
-bool PiecePicker::others_blocked(std::uint32_t reader) const {
-  return blocked_readers_.size() > (blocked_readers_.contains(reader) ? 1U : 0U);
-}
-
-bool PiecePicker::works_for_blocked(const Peer& model) const {
-  return std::any_of(model.requests().begin(), model.requests().end(), [this](const auto& r) {
-    return !r.cancelled && urgent_.contains(r.block.piece);
-  });
-}
-
-// What the line can bring beside the peers that work for blocked readers, in bytes per second: more
-// would be taken from what those wait for.
-double PiecePicker::spare_line() const {
-  double spare = throughput_.peak();
-  if (urgent_.empty() || spare <= 0) return std::numeric_limits<double>::infinity();
-  for (const auto& [key, known] : peers_) {
-    if (works_for_blocked(known.model)) spare -= known.model.best_rate();
-  }
-  return spare;
-}
-
-// When the line could have brought all that blocked readers wait for.
-TimePoint PiecePicker::blocked_served(TimePoint now) const {
-  if (throughput_.peak() <= 0) return now;
-  double bytes = 0;
-  for (const PieceIndex piece : urgent_) {
-    const auto found = open_.find(piece);
-    const std::uint32_t blocks = found == open_.end()
-                                     ? layout_.block_count(piece)
-                                     : (found->second.free() + found->second.asked());
-    bytes += static_cast<double>(blocks) * storage::kBlockSize;
-  }
-  const std::chrono::duration<double> takes(bytes / throughput_.peak());
-  return now + std::chrono::duration_cast<Duration>(takes);
-}
-
-void PiecePicker::assign_ahead(TimePoint now) {
-  if (wants_.pieces().empty() || wants_.pieces().back().urgent) return;
-  std::vector<std::pair<TimePoint, KnownPeer*>> order;
-  for (KnownPeer& known : peers_) {
-    Peer& model = known.second.model;
-    if (known.second.rest_until > now || (model.choking && model.allowed_fast.empty())) continue;
-    if (model.suspect(now) && (!model.may_probe(now) || !model.requests().empty())) continue;
-    if (is_full(model)) {
-      model.note_limited();
-    } else {
-      order.emplace_back(model.eta(storage::kBlockSize, now), &known);
-    }
-  }
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  const TimePoint soonest = order.empty() ? now : order.front().first + kSoonest;
-  double spare = spare_line();
-  const TimePoint served = blocked_served(now);
-  for (auto& [eta, known] : order) {
-    Peer& model = known->second.model;
-    if (eta < served) {
-      if (spare < model.best_rate()) continue;
-      if (!works_for_blocked(model)) spare -= model.best_rate();
-    }
-    while (!is_full(model)) {
-      // Beside another's blocked read, readahead may only keep the line busy, not queue.
-      const bool bulk = !model.full(Duration::zero());
-      // The soonest peer takes what is due first, even if that is late already; slower ones what
-      // they can have in time.
-      const TimePoint expected = model.eta(storage::kBlockSize, now);
-      const TimePoint due = expected <= soonest ? TimePoint::min() : expected;
-      const std::optional<BlockId> block = pick_ahead(known->second, due, bulk, now);
-      if (!block) break;
-      request(*known, *block, now);
-      if (model.snubbed()) break;  // a probe is one block
-    }
-    if (is_full(model)) model.note_limited();
-  }
 }
 
 }  // namespace swarmfs::net

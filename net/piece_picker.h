@@ -8,7 +8,8 @@
 // striped over all peers by earliest predicted arrival; a block whose best peer is full waits for
 // that peer; late urgent blocks are asked a second time within a byte budget; readahead goes to
 // whoever has room, blocks far ahead to slow peers; nothing that nobody wants is requested, and
-// what is no longer wanted is cancelled.
+// what is no longer wanted is cancelled. What is wanted in the background is asked only while
+// nothing a reader wants could be, rarest piece first, and is cancelled for it.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -20,6 +21,7 @@
 #include "net/clock.h"
 #include "net/open_piece.h"
 #include "net/peer.h"
+#include "net/rarest_first.h"
 #include "net/throughput.h"
 #include "net/want_list.h"
 #include "storage/layout.h"
@@ -70,7 +72,10 @@ class PiecePicker {
   [[nodiscard]] std::vector<PeerKey> senders(storage::PieceIndex piece) const;
 
   // -- readers
-  WishKey want(const Wish& wish, TimePoint now) { return wants_.want(wish, now); }
+  WishKey want(const Wish& wish, TimePoint now) {
+    nothing_left_at_.clear();
+    return wants_.want(wish, now);
+  }
   void withdraw(WishKey key) { wants_.withdraw(key); }
 
   // -- decisions
@@ -94,8 +99,9 @@ class PiecePicker {
   using Wanted = WantList::Wanted;
   using KnownPeer = std::map<PeerKey, Known>::value_type;
 
-  OpenPiece* open_piece(storage::PieceIndex piece, bool urgent, TimePoint now);
-  bool make_room(std::size_t blocks, bool urgent, TimePoint now);
+  OpenPiece* open_piece(storage::PieceIndex piece, Urgency urgency, TimePoint now);
+  bool make_room(std::size_t blocks, Urgency urgency, TimePoint now);
+  void drop_piece(storage::PieceIndex piece, TimePoint now);
   void close_piece(storage::PieceIndex piece);
   void release(storage::BlockId block);
   void drop_requests(Known& known);
@@ -110,6 +116,11 @@ class PiecePicker {
   void probe(const Wanted& wanted, const OpenPiece& open, TimePoint now);
   bool hedge_one(const Wanted& wanted, OpenPiece& open, KnownPeer& spare, TimePoint now);
   void assign_ahead(TimePoint now);
+  void rely_on(const KnownPeer& known, storage::PieceIndex piece);
+  void assign_background(TimePoint now);
+  void yield_to_readers(TimePoint now);
+  [[nodiscard]] bool readers_could_ask(TimePoint now) const;
+  std::optional<storage::BlockId> pick_background(const KnownPeer& known, TimePoint now);
   [[nodiscard]] double spare_line() const;
   [[nodiscard]] TimePoint blocked_served(TimePoint now) const;
   [[nodiscard]] bool works_for_blocked(const Peer& model) const;
@@ -132,6 +143,9 @@ class PiecePicker {
   std::size_t open_blocks_ = 0;
   storage::Bitfield have_;  // verified pieces
   WantList wants_;
+  RarestFirst rarest_;
+  // Peers that have nothing more to fetch in the background, until something changes.
+  std::set<PeerKey> nothing_left_at_;
   // Pieces that failed their hash, with the one peer now asked for all of it (0: not chosen yet).
   std::map<storage::PieceIndex, PeerKey> careful_;
   std::vector<Order> orders_;  // since the last schedule()

@@ -1,7 +1,7 @@
 // What readers want, in the order in which it is due: wishes in, pieces out.
 //
-// Threads: engine thread; pure (time is given). Memory: one entry a wanted piece, four bytes a
-// piece of the torrent. Errors: none.
+// Threads: engine thread; pure (time is given). Memory: one entry a wanted piece, four bytes
+// and a bit a piece of the torrent. Errors: none.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -14,8 +14,9 @@
 namespace swarmfs::net {
 
 enum class Urgency : std::uint8_t {
-  now,        // a reader is blocked on it
-  readahead,  // a reader will get there: bytes are due at `pace` from the start of the range
+  now,         // a reader is blocked on it
+  readahead,   // a reader will get there: bytes are due at `pace` from the start of the range
+  background,  // nobody will, as far as we know (--prefetch): whatever readers leave
 };
 
 struct Wish {
@@ -40,7 +41,7 @@ class WantList {
   };
 
   explicit WantList(const storage::Layout& layout)
-      : layout_(layout), mark_(layout.piece_count(), 0) {}
+      : layout_(layout), mark_(layout.piece_count(), 0), background_(layout.piece_count()) {}
 
   WishKey want(const Wish& wish, TimePoint now);
   void withdraw(WishKey key);
@@ -50,10 +51,15 @@ class WantList {
   // fetch. `throughput`: bytes per second that the swarm delivers, 0 unknown: a reader that
   // consumes faster gets there when the swarm does.
   bool refresh(const storage::Bitfield& have, double throughput);
-  // Urgent ones by age of the wish, then readahead by deadline; no piece twice.
+  // Of readers: urgent ones by age of the wish, then readahead by deadline; no piece twice.
   [[nodiscard]] const std::vector<Wanted>& pieces() const { return pieces_; }
-  [[nodiscard]] bool contains(storage::PieceIndex piece) const {
+  [[nodiscard]] bool for_reader(storage::PieceIndex piece) const {
     return mark_[piece.value()] == round_;
+  }
+  // What is wanted in the background, there or not.
+  [[nodiscard]] const storage::Bitfield& background() const { return background_; }
+  [[nodiscard]] bool contains(storage::PieceIndex piece) const {
+    return for_reader(piece) || background_.test(piece);
   }
 
  private:
@@ -62,6 +68,7 @@ class WantList {
     TimePoint since;
   };
   void add(WishKey key, const Active& active, const storage::Bitfield& have, double throughput);
+  void collect_background();
 
   const storage::Layout& layout_;
   std::map<WishKey, Active> wishes_;  // by age
@@ -70,6 +77,8 @@ class WantList {
   std::vector<std::uint32_t> mark_;  // the round in which a piece was last wanted
   std::uint32_t round_ = 1;
   bool changed_ = false;
+  storage::Bitfield background_;
+  bool background_changed_ = false;
 };
 
 }  // namespace swarmfs::net

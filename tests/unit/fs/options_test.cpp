@@ -78,6 +78,28 @@ TEST(OptionsTest, EveryOptionDoesWhatItSays) {
        [](const Options& o) { return o.wait_metadata && o.wait_metadata_limit->count() == 86400; }},
       {{"-o", "wait_metadata=5,wait_metadata=6"},
        [](const Options& o) { return o.wait_metadata_limit->count() == 6; }},
+      {{}, [](const Options& o) { return !o.cache_size && !o.min_free && !o.ephemeral; }},
+      {{},
+       [](const Options& o) {
+         return o.prefetch == Prefetch::none && o.memory_limit == kDefaultMemoryLimit;
+       }},
+      {{"--cache-size", "20G"},
+       [](const Options& o) { return o.cache_size == Amount::of_bytes(20ULL << 30); }},
+      {{"-o", "cache_size=10%,min_free=1.5G"},
+       [](const Options& o) {
+         return o.cache_size == Amount::of_percent(10) &&
+                o.min_free == Amount::of_bytes(3ULL << 29);
+       }},
+      {{"--min-free=5%"}, [](const Options& o) { return o.min_free == Amount::of_percent(5); }},
+      {{"--ephemeral"}, [](const Options& o) { return o.ephemeral; }},
+      {{"-o", "ephemeral"}, [](const Options& o) { return o.ephemeral; }},
+      {{"--prefetch=file"}, [](const Options& o) { return o.prefetch == Prefetch::file; }},
+      {{"-o", "prefetch=torrent"},
+       [](const Options& o) { return o.prefetch == Prefetch::torrent; }},
+      {{"--prefetch", "torrent", "--prefetch", "none"},
+       [](const Options& o) { return o.prefetch == Prefetch::none; }},
+      {{"--memory-limit=32M"}, [](const Options& o) { return o.memory_limit == 32U << 20; }},
+      {{"-o", "memory_limit=1g"}, [](const Options& o) { return o.memory_limit == 1U << 30; }},
       {{"-o", "allow_other"}, [](const Options& o) { return o.allow_other; }},
       {{"-o", "fsname=x\\,y"}, [](const Options& o) { return o.fsname == "x,y"; }},
   };
@@ -117,9 +139,10 @@ TEST(OptionsTest, PeersAddUpWhereverTheyStand) {
   const auto options = parse(mounting({"--peer", "192.0.2.7:1", "-o", "peer=seed.example:2",
                                        "--peer=[2001:db8::1]:65535", "-o", "peer=[::1]:4"}));
   ASSERT_TRUE(options) << options.error().line;
-  EXPECT_THAT(options->peers,
-              ElementsAre(storage::HostPort{"192.0.2.7", 1}, storage::HostPort{"2001:db8::1", 65535},
-                          storage::HostPort{"seed.example", 2}, storage::HostPort{"::1", 4}));
+  EXPECT_THAT(
+      options->peers,
+      ElementsAre(storage::HostPort{"192.0.2.7", 1}, storage::HostPort{"2001:db8::1", 65535},
+                  storage::HostPort{"seed.example", 2}, storage::HostPort{"::1", 4}));
 }
 
 TEST(OptionsTest, TrackersAndNodesAddUpToo) {
@@ -128,8 +151,8 @@ TEST(OptionsTest, TrackersAndNodesAddUpToo) {
                       "--dht-bootstrap=[2001:db8::1]:1", "-o", "dht_bootstrap=node.example:6881"}));
   ASSERT_TRUE(options) << options.error().line;
   EXPECT_THAT(options->trackers, ElementsAre("udp://t.example:1/announce", "http://t/a?k=v,w"));
-  EXPECT_THAT(options->dht_bootstrap,
-              ElementsAre(storage::HostPort{"2001:db8::1", 1}, storage::HostPort{"node.example", 6881}));
+  EXPECT_THAT(options->dht_bootstrap, ElementsAre(storage::HostPort{"2001:db8::1", 1},
+                                                  storage::HostPort{"node.example", 6881}));
 }
 
 TEST(OptionsTest, ASourceNeedNotBeAFile) {
@@ -232,6 +255,15 @@ TEST(OptionsTest, EveryMistakeIsOneLineThatNamesItAndExitCodeTwo) {
       {mounting({"--wait-metadata=0"}), "--wait-metadata=0"},
       {mounting({"--wait-metadata=86401"}), "86400"},
       {mounting({"-o", "wait_metadata=soon"}), "wait-metadata=soon"},
+      {mounting({"--cache-size", "20 G"}), "--cache-size 20 G"},
+      {mounting({"--cache-size", "0"}), "--cache-size 0"},
+      {mounting({"--cache-size", "1M"}), "16 MiB"},
+      {mounting({"-o", "cache_size=110%"}), "--cache-size 110%"},
+      {mounting({"--min-free", "some"}), "--min-free some"},
+      {mounting({"--memory-limit", "10%"}), "--memory-limit 10%"},
+      {mounting({"--memory-limit", "31M"}), "32 MiB"},
+      {mounting({"--prefetch", "everything"}), "none, file or torrent"},
+      {mounting({"-o", "ephemeral=maybe"}), "ephemeral"},
   };
   for (std::size_t row = 0; row < table.size(); ++row) {
     const OrComplaint<Options> options = parse(table[row].words);
@@ -264,6 +296,11 @@ TEST(OptionsTest, TheHelpNamesEveryOption) {
                            "--interface",
                            "--dht-bootstrap",
                            "--wait-metadata[=SECONDS]",
+                           "--cache-size",
+                           "--min-free",
+                           "--ephemeral",
+                           "--prefetch",
+                           "--memory-limit",
                            "magnet"}) {
     EXPECT_THAT(help, HasSubstr(name));
   }

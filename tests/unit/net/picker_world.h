@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "net/piece_picker.h"
@@ -46,10 +47,15 @@ class World {
         picker(layout, budget) {}
 
   PeerKey seed(double rate, Duration round_trip) {
+    storage::Bitfield all(layout.piece_count());
+    all.set_all();
+    return peer(rate, round_trip, all);
+  }
+  PeerKey peer(double rate, Duration round_trip, const storage::Bitfield& pieces) {
     const PeerKey key = next_key_++;
     picker.add_peer(key, round_trip, true);
     picker.limit_requests(key, 500);
-    picker.on_have_all(key);
+    picker.on_bitfield(key, pieces);
     picker.on_unchoke(key);
     peers[key] = {rate, round_trip, {}, {}, {}, {}, 0};
     return key;
@@ -116,13 +122,16 @@ class World {
   std::map<std::uint32_t, TimePoint> first_asked;            // piece
   std::map<std::uint32_t, std::set<PeerKey>> asked_of;       // piece
   std::uint64_t cancels = 0;
+  std::map<std::uint32_t, std::set<std::uint32_t>> received;  // blocks of pieces not complete
+  std::function<void(std::span<const PiecePicker::Order>)> on_orders;
 
  private:
   void decide() {
     const auto orders = picker.schedule(now);
+    if (on_orders) on_orders(orders);
     for (const auto& order : orders) {
       if (order.kind == Kind::forget) {
-        received_.erase(order.block.piece.value());
+        received.erase(order.block.piece.value());
         continue;
       }
       Far& far = peers.at(order.peer);
@@ -184,12 +193,12 @@ class World {
     far.delivered += layout.block_size(id);
     switch (picker.on_block(key, id, now)) {
       case Arrival::wanted: {
-        auto& blocks = received_[id.piece.value()];
+        auto& blocks = received[id.piece.value()];
         EXPECT_TRUE(blocks.insert(id.block).second) << "wanted twice";
         if (blocks.size() < layout.block_count(id.piece)) return;
         picker.on_piece_verified(id.piece);
         EXPECT_TRUE(verified.insert(id.piece.value()).second);
-        received_.erase(id.piece.value());
+        received.erase(id.piece.value());
         return;
       }
       case Arrival::redundant:
@@ -203,7 +212,6 @@ class World {
   PeerKey next_key_ = 1;
   std::deque<std::pair<PeerKey, Far::Answer>> in_line_;
   TimePoint line_free_at_{};
-  std::map<std::uint32_t, std::set<std::uint32_t>> received_;
 };
 
 // Lets all peers show what they can do.

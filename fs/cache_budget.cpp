@@ -1,0 +1,167 @@
+#include "fs/cache_budget.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+namespace swarmfs::fs {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How soon another mount's need is heard; costs reading one page of memory.
+constexpr net::Duration kLookAround = 1s;
+// How often room is counted though nothing is written: other programs fill disks, too. It looks at
+// every file of the cache.
+constexpr int kCountEvery = 5;
+
+// The turn at the ledger.
+class Turn {
+ public:
+  Turn(bool& busy, storage::WaitList& waiting) : busy_(busy), waiting_(waiting) { busy_ = true; }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    busy_ = false;
+    waiting_.wake_all();
+  }
+
+ private:
+  bool& busy_;
+  storage::WaitList& waiting_;
+};
+
+std::uint64_t missing(std::int64_t room, std::uint64_t wish) {
+  if (room >= 0 && static_cast<std::uint64_t>(room) >= wish) return 0;
+  return room >= 0 ? wish - static_cast<std::uint64_t>(room)
+                   : wish + static_cast<std::uint64_t>(-room);
+}
+
+}  // namespace
+
+CacheBudget::CacheBudget(Parts parts) : parts_(std::move(parts)), turn_(parts_.executor) {}
+
+Task<bool> CacheBudget::room(std::uint64_t bytes) {
+  used_ = true;
+  while (free_ < bytes && busy_) co_await turn_.wait();
+  if (free_ < bytes) co_await refill(bytes);
+  if (free_ < bytes) {
+    complain();
+    co_return false;
+  }
+  complained_ = false;
+  free_ -= bytes;
+  in_flight_ += bytes;
+  co_return true;
+}
+
+void CacheBudget::settle(std::uint64_t bytes) {
+  in_flight_ -= bytes;
+}
+
+// Leaves at least `bytes` free, if that can be done.
+Task<void> CacheBudget::refill(std::uint64_t bytes) {
+  const Turn turn(busy_, turn_);
+  const std::uint64_t wish = std::max(bytes, parts_.chunk);
+  Answer answer = co_await ask(bytes - free_, wish);
+  if (!answer.counted) co_return;
+  const std::uint64_t shortage = missing(answer.room, wish);
+  if (shortage > 0) short_ += shortage;
+  if (answer.granted == 0) {
+    const std::uint64_t freed = co_await parts_.give_up(shortage, UINT32_MAX);
+    if (freed > 0) answer = co_await ask(bytes - free_, wish);
+  }
+  free_ += answer.granted;
+}
+
+Task<CacheBudget::Answer> CacheBudget::ask(std::uint64_t least, std::uint64_t wish) {
+  auto answer = std::make_shared<Answer>();
+  const std::uint64_t held = free_ + in_flight_;
+  std::function<void()> job = [answer, ledger = parts_.ledger, idle = parts_.give_up_idle, least,
+                               wish, held] {
+    Result<CacheLedger::Count> count = ledger->count();
+    if (!count) return;
+    answer->room = count->room(held);
+    if (const std::uint64_t shortage = missing(answer->room, wish);
+        shortage > 0 && idle(shortage) > 0) {
+      answer->room = count->room(held);
+    }
+    const std::uint64_t there =
+        answer->room > 0 ? static_cast<std::uint64_t>(answer->room) : std::uint64_t{0};
+    if (there >= least) answer->granted = std::min(there, wish);
+    answer->counted = !count->reserve(held + answer->granted);
+    if (!answer->counted) answer->granted = 0;
+    answer->wants = ledger->wanted_by_others();
+  };
+  co_await parts_.workers.run(std::move(job));
+  if (answer->counted) {
+    const std::int64_t left = answer->room - static_cast<std::int64_t>(answer->granted);
+    parts_.spare(free_ + answer->granted +
+                 static_cast<std::uint64_t>(std::max<std::int64_t>(left, 0)));
+  }
+  co_return std::move(*answer);
+}
+
+void CacheBudget::complain() {
+  if (std::exchange(complained_, true)) return;
+  parts_.warn(
+      "the cache is full of what is being read now (see --cache-size and --min-free); reading goes "
+      "on from memory, what does not fit is fetched again");
+}
+
+// -- the others, and time
+
+Task<void> CacheBudget::watch() {
+  for (int turns = 0;; ++turns) {
+    co_await parts_.clock.sleep(kLookAround);
+    while (busy_) co_await turn_.wait();
+    co_await look_around(turns % kCountEvery == 0);
+  }
+}
+
+Task<void> CacheBudget::look_around(bool count) {
+  const Turn turn(busy_, turn_);
+  co_await tell_others();
+  const bool give_back = !std::exchange(used_, false) && free_ > 0;
+  if (give_back) free_ = 0;
+  std::vector<CacheLedger::Want> wants;
+  if (count || give_back) {
+    const Answer answer = co_await ask(0, 0);
+    const std::uint64_t over = missing(answer.room, 0);
+    if (over > 0) co_await parts_.give_up(over, UINT32_MAX);
+    wants = answer.wants;
+  } else {
+    auto heard = std::make_shared<std::vector<CacheLedger::Want>>();
+    std::function<void()> job = [heard, ledger = parts_.ledger] {
+      *heard = ledger->wanted_by_others();
+    };
+    co_await parts_.workers.run(std::move(job));
+    wants = std::move(*heard);
+  }
+  co_await give_to_others(wants);
+}
+
+// They take it as soon as it is there: nothing is promised.
+Task<void> CacheBudget::give_to_others(const std::vector<CacheLedger::Want>& wants) {
+  for (const CacheLedger::Want& want : wants) {
+    if (parts_.oldest() >= want.oldest) continue;
+    const Answer answer = co_await ask(0, 0);
+    const std::uint64_t shortage = answer.counted ? missing(answer.room, want.bytes) : 0;
+    if (shortage > 0) co_await parts_.give_up(shortage, want.oldest);
+  }
+}
+
+Task<void> CacheBudget::tell_others() {
+  const std::uint64_t bytes = std::exchange(short_, 0);
+  if (bytes == 0 && !told_) co_return;
+  told_ = bytes > 0;
+  const CacheLedger::Want want{bytes, told_ ? parts_.oldest() : 0};
+  std::function<void()> job = [want, ledger = parts_.ledger] {
+    // That it cannot be written costs only what the others would have given.
+    static_cast<void>(ledger->want(want));
+  };
+  co_await parts_.workers.run(std::move(job));
+}
+
+}  // namespace swarmfs::fs

@@ -1,0 +1,42 @@
+// Which pieces leave the cache file first when room is needed. Pure.
+//
+// Whole pieces, least recently used first; never what overlaps a reader's window; what is pinned
+// (the heads and tails of files, where programs look for what a file is and for its index) only
+// when nothing else is left. Pieces used at the same time leave in the order they lie in, which is
+// the order a reader goes through them.
+//
+// Threads: any; pure. Memory: one entry a candidate while it runs. Errors: none.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "storage/bitfield.h"
+#include "storage/layout.h"
+#include "storage/metainfo.h"
+#include "storage/units.h"
+
+namespace swarmfs::storage {
+
+struct Evictable {
+  const Layout& layout;
+  const Bitfield& stored;                    // whose bytes are in the file
+  std::span<const std::uint32_t> last_used;  // by piece; a larger number is later
+  std::span<const ByteRange> windows = {};   // torrent offsets
+  std::span<const ByteRange> pinned = {};
+  // Pieces used at this time or later stay. For giving room to others.
+  std::uint32_t used_before = UINT32_MAX;
+};
+
+// The first ones, enough to free `bytes`, or all that may go.
+[[nodiscard]] std::vector<PieceIndex> first_to_leave(const Evictable& cache, std::uint64_t bytes);
+// When the first of them was used; UINT32_MAX: none may go.
+[[nodiscard]] std::uint32_t oldest_use(const Evictable& cache);
+
+// Players and ffprobe read up to 700 KiB of a file's head before they decide (measured), and find
+// an index (moov, cues, a ZIP's directory) in the last one or two MiB.
+inline constexpr std::uint64_t kPinnedHead = 1024 * 1024;
+inline constexpr std::uint64_t kPinnedTail = 2 * 1024 * 1024;
+[[nodiscard]] std::vector<ByteRange> pinned_ranges(std::span<const FileEntry> files);
+
+}  // namespace swarmfs::storage
