@@ -1,6 +1,7 @@
 #include "fs/cache_folder.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,6 +25,9 @@ using storage::UniqueFd;
 constexpr std::uint64_t kStatBlock = 512;  // st_blocks counts these, whatever the file system does
 // Behind our process id in `lock`, so that nobody takes us for a mount.
 constexpr std::string_view kToolMark = " swarmfsctl";
+// find_lock_holder() and whoever removes or shrinks an idle folder hold its lock for a moment.
+constexpr int kLockTries = 20;
+constexpr int kLockPauseMs = 5;
 
 bool stat_in(int folder, const char* name, struct stat* info) {
   return ::fstatat(folder, name, info, AT_SYMLINK_NOFOLLOW) == 0;
@@ -41,7 +45,7 @@ std::optional<LockHolder> parse_holder(std::string_view text) {
   if (ec == std::errc() && pid > 0) {
     holder.pid = pid;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    holder.is_mount = !text.starts_with(kToolMark);
+    if (text.starts_with(kToolMark)) holder.use = LockUse::tool;
   }
   return holder;
 }
@@ -52,6 +56,21 @@ bool is_still(int folder, const UniqueFd& lock) {
   }, held{};
   return stat_in(folder, "lock", &named) && ::fstat(lock.get(), &held) == 0 &&
          named.st_ino == held.st_ino && named.st_dev == held.st_dev;
+}
+
+UniqueFd try_lock(int folder) {
+  UniqueFd lock = open_in(folder, "lock", O_RDWR | O_CREAT);
+  if (!lock) return lock;
+  if (!is_plain(lock)) {
+    errno = EINVAL;
+    return {};
+  }
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
+  if (!is_still(folder, lock)) {
+    errno = EWOULDBLOCK;
+    return {};
+  }
+  return lock;
 }
 
 }  // namespace
@@ -71,18 +90,14 @@ std::optional<LockHolder> find_lock_holder(int folder) {
 }
 
 UniqueFd take_folder_lock(int folder) {
-  UniqueFd lock = open_in(folder, "lock", O_RDWR | O_CREAT);
+  UniqueFd lock = try_lock(folder);
+  for (int i = 1; !lock && errno == EWOULDBLOCK && i < kLockTries; ++i) {
+    ::poll(nullptr, 0, kLockPauseMs);
+    lock = try_lock(folder);
+  }
   if (!lock) return lock;
-  if (!is_plain(lock)) {
-    errno = EINVAL;
-    return {};
-  }
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
-  if (!is_still(folder, lock)) {
-    errno = EWOULDBLOCK;
-    return {};
-  }
   const std::string me = std::to_string(::getpid()) + std::string(kToolMark) + "\n";
+  // Without it others know that we are here, though not who we are.
   if (::ftruncate(lock.get(), 0) == 0)
     std::ignore = write_whole(lock.get(), std::as_bytes(std::span(me)));
   return lock;

@@ -24,14 +24,16 @@ inline constexpr std::array kFolderFiles{"data",         "resume", "resume.new",
 // `name`: one that is_cache_folder(). Empty: errno says why.
 [[nodiscard]] storage::UniqueFd open_cache_folder(int root, const std::string& name);
 
+enum class LockUse : std::uint8_t { mount, tool };  // tool: swarmfsctl, which works on it
+
 struct LockHolder {
   std::optional<int> pid;  // empty: it did not say
-  bool is_mount = true;    // false: swarmfsctl, which works on it
+  LockUse use = LockUse::mount;
 };
 // Who uses the folder now.
 [[nodiscard]] std::optional<LockHolder> find_lock_holder(int folder);
-// Keeps mounts out until it is closed. Empty: errno says why, EWOULDBLOCK when somebody uses the
-// folder.
+// Keeps all others out until it is closed, and says that we are a tool. Waits a tenth of a second
+// for those who only have a look. Empty: errno says why, EWOULDBLOCK when somebody uses the folder.
 [[nodiscard]] storage::UniqueFd take_folder_lock(int folder);
 
 // Empty when there is none, or when it is not this torrent's.

@@ -18,7 +18,8 @@ std::string in_use(int folder) {
   const std::optional<LockHolder> holder = find_lock_holder(folder);
   const std::string who =
       holder && holder->pid ? "process " + std::to_string(*holder->pid) : "another process";
-  if (holder && !holder->is_mount) return who + " (swarmfsctl) is at work on it; try again then";
+  if (holder && holder->use == LockUse::tool)
+    return who + " (swarmfsctl) is at work on it; try again then";
   return who + " has it mounted; unmount it first";
 }
 

@@ -40,8 +40,8 @@ std::string user_text(const CachedTorrent& torrent) {
   std::string text = torrent.ephemeral ? "ephemeral" : "";
   if (torrent.user) {
     const std::string pid = torrent.user->pid ? " by " + std::to_string(*torrent.user->pid) : "";
-    text =
-        (torrent.user->is_mount ? "mounted" : "in use") + pid + (text.empty() ? "" : ", " + text);
+    text = (torrent.user->use == LockUse::mount ? "mounted" : "in use") + pid +
+           (text.empty() ? "" : ", " + text);
   }
   return text.empty() ? "-" : text;
 }
@@ -87,7 +87,7 @@ json::object identity(const CachedTorrent& torrent) {
   return {{"info_hash", torrent.info_hash.hex()},
           {"name", name_json(torrent)},
           {"ephemeral", torrent.ephemeral},
-          {"mounted", torrent.user && torrent.user->is_mount},
+          {"mounted", torrent.user && torrent.user->use == LockUse::mount},
           {"pid", has_pid ? json::value(*torrent.user->pid) : json::value(nullptr)}};
 }
 

@@ -68,7 +68,7 @@ TEST_F(CacheListingTest, AMountIsSeenAndLeftInPeace) {
     const CachedTorrent torrent = only();
     ASSERT_TRUE(torrent.user);
     EXPECT_EQ(torrent.user->pid, 4711);
-    EXPECT_TRUE(torrent.user->is_mount);
+    EXPECT_EQ(torrent.user->use, LockUse::mount);
     EXPECT_EQ(content(film.folder / "lock"), "4711\n");
   }
   EXPECT_FALSE(only().user);
@@ -79,7 +79,7 @@ TEST_F(CacheListingTest, AMountThatDoesNotSayWhoItIsIsAMount) {
   const CachedTorrent torrent = only();
   ASSERT_TRUE(torrent.user);
   EXPECT_FALSE(torrent.user->pid);
-  EXPECT_TRUE(torrent.user->is_mount);
+  EXPECT_EQ(torrent.user->use, LockUse::mount);
 }
 
 TEST_F(CacheListingTest, OurOwnWorkIsNoMount) {
@@ -90,7 +90,7 @@ TEST_F(CacheListingTest, OurOwnWorkIsNoMount) {
   const CachedTorrent torrent = only();
   ASSERT_TRUE(torrent.user);
   EXPECT_EQ(torrent.user->pid, ::getpid());
-  EXPECT_FALSE(torrent.user->is_mount);
+  EXPECT_EQ(torrent.user->use, LockUse::tool);
   EXPECT_FALSE(take_folder_lock(folder.get()));
   EXPECT_EQ(errno, EWOULDBLOCK);
 }

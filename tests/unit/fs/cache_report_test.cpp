@@ -109,7 +109,7 @@ TEST(CacheReportTest, StatesAreNamed) {
   EXPECT_THAT(list_text({{torrent}}, kNow, std::nullopt), HasSubstr("  ephemeral  "));
   torrent.user = LockHolder{};
   EXPECT_THAT(list_text({{torrent}}, kNow, std::nullopt), HasSubstr("  mounted, ephemeral  "));
-  torrent.user = LockHolder{.pid = 7, .is_mount = false};
+  torrent.user = LockHolder{.pid = 7, .use = LockUse::tool};
   EXPECT_THAT(list_text({{torrent}}, kNow, std::nullopt), HasSubstr("  in use by 7, ephemeral  "));
 }
 
