@@ -93,7 +93,7 @@ std::string lower(std::string text) {
 }  // namespace
 
 std::string resume_problem(error_code error) {
-  return "damaged: its resume file counts for nothing: " + error.message();
+  return "its resume file cannot be used (" + error.message() + "): nothing counts as kept";
 }
 
 OrComplaint<CacheListing> list_cache(const std::string& root, bool must_exist) {

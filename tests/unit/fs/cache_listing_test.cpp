@@ -144,7 +144,7 @@ TEST_F(CacheListingTest, DamagedFoldersAreSaidToBe) {
   EXPECT_EQ(only().problem, "");
   for (const std::string_view text : {"", "garbage", "swarmfsR\0\0\0\x63"}) {
     write(film.folder / "resume", text);
-    EXPECT_THAT(only().problem, HasSubstr("its resume file counts for nothing")) << text;
+    EXPECT_THAT(only().problem, HasSubstr("its resume file cannot be used")) << text;
     EXPECT_EQ(only().name, "film");
     EXPECT_EQ(only().kept_pieces, 0U);
   }
