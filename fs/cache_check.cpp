@@ -124,9 +124,9 @@ void drop(Check& check) {
     check.resume.last_used[piece.value()] = 0;
   }
   const int error = replace_file(check.folder, "resume", storage::encode_resume(check.resume));
-  if (error != 0 || ::fsync(check.folder) != 0) {
-    check.result.problem = "what is wrong could not be dropped: " +
-                           std::string(std::strerror(error != 0 ? error : errno));
+  if (error != 0) {
+    check.result.problem =
+        "what is wrong could not be dropped: " + std::string(std::strerror(error));
     return;
   }
   check.result.dropped = true;

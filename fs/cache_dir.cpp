@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "fs/small_file.h"
+#include "storage/metainfo_limits.h"
 
 namespace swarmfs::fs {
 namespace {
@@ -66,9 +67,10 @@ OrComplaint<UniqueFd> take_lock(int folder, const std::string& path) {
     if (errno != EWOULDBLOCK) return about(path + "/lock", errno);
     std::string owner = read_small(lock.get());
     owner.resize(std::min(owner.size(), owner.find_first_not_of("0123456789")));
-    return Complaint{path + ": already in use by process " + (owner.empty() ? "?" : owner) +
-                     ", which has this torrent mounted; unmount that, or choose another "
-                     "--cache-dir"};
+    return Complaint{
+        path + ": already in use by process " + (owner.empty() ? "?" : owner) +
+        ", which has this torrent mounted or is swarmfsctl; end that, or choose another "
+        "--cache-dir"};
   }
   const std::string me = std::to_string(::getpid()) + "\n";
   if (::ftruncate(lock.get(), 0) != 0) return about(path + "/lock", errno);
@@ -76,6 +78,21 @@ OrComplaint<UniqueFd> take_lock(int folder, const std::string& path) {
     return about(path + "/lock", error);
   }
   return lock;
+}
+
+// What stands in the place of `data` is a file or nothing.
+OrComplaint<void> check_data(int folder, const std::string& path) {
+  struct stat info {};
+  if (::fstatat(folder, "data", &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return {};
+    return about(path + "/data", errno);
+  }
+  if (S_ISREG(info.st_mode)) return {};
+  const char* const what = S_ISLNK(info.st_mode)   ? "a symbolic link"
+                           : S_ISDIR(info.st_mode) ? "a directory"
+                                                   : "a special file";
+  return Complaint{path + "/data: is " + what +
+                   " where the cache has its file; remove it, or choose another --cache-dir"};
 }
 
 std::int64_t now_in_seconds() {
@@ -128,8 +145,8 @@ OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::In
   OrComplaint<UniqueFd> lock = take_lock(folder.get(), path);
   if (!lock) return lock.error();
   if (::fchmod(folder.get(), 0700) != 0) return about(path, errno);
-  if (::unlinkat(folder.get(), "data", 0) != 0 && errno != ENOENT)
-    return about(path + "/data", errno);
+  if (const OrComplaint<void> usable = check_data(folder.get(), path); !usable)
+    return usable.error();
   const OrComplaint<std::int64_t> added = time_added(folder.get(), path);
   if (!added) return added.error();
   return CacheDir(path, info_hash, std::move(*lock), *added);
@@ -154,6 +171,38 @@ OrComplaint<void> CacheDir::keep_metainfo(std::span<const std::byte> torrent) co
   const int error = replace_file(folder.get(), "metainfo", torrent);
   if (error != 0) return about(path_ + "/metainfo", error);
   return {};
+}
+
+std::optional<storage::Resume> CacheDir::load_resume(std::string* warning) const {
+  const UniqueFd folder = open_folder(path_);
+  if (!folder) return std::nullopt;
+  const std::vector<std::byte> bytes =
+      read_whole(folder.get(), "resume", storage::max_resume_size(storage::kMaxPieces));
+  Result<storage::Resume> resume = storage::parse_resume(bytes);
+  if (resume && resume->info_hash == info_hash_) return *std::move(resume);
+  if (cut_data(0)) {
+    const error_code why =
+        resume ? make_error_code(storage::StorageErrc::resume_foreign) : resume.error();
+    *warning = path_ + "/resume: " + (bytes.empty() ? "there is none" : why.message()) +
+               "; the cache of this torrent starts empty";
+  }
+  return std::nullopt;
+}
+
+int CacheDir::keep_resume(const storage::Resume& resume) const {
+  const UniqueFd folder = open_folder(path_);
+  if (!folder) return errno;
+  return replace_file(folder.get(), "resume", storage::encode_resume(resume));
+}
+
+bool CacheDir::cut_data(std::uint64_t total_size) const {
+  const UniqueFd folder = open_folder(path_);
+  if (!folder) return false;
+  const UniqueFd data = open_in(folder.get(), "data", O_WRONLY);
+  struct stat info {};
+  if (!data || ::fstat(data.get(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  if (static_cast<std::uint64_t>(info.st_size) <= total_size) return false;
+  return ::ftruncate(data.get(), static_cast<off_t>(total_size)) == 0;
 }
 
 }  // namespace swarmfs::fs

@@ -5,10 +5,12 @@
 //     added     Unix seconds when the torrent was first mounted here, as decimal text
 //     metainfo  the .torrent file, or what came from peers in its form; 0600
 //     data      the torrent's bytes, sparse (storage/disk)
+//     resume    which pieces are in `data`, and who sent them (storage/resume); 0600
 //
-// What an earlier process left in `data` is not trusted: it is removed when the folder is claimed.
-// What it left in `metainfo` counts when its info-hash is the folder's. No name in here comes from
-// a torrent.
+// What an earlier process left in `metainfo` counts when its info-hash is the folder's. What it
+// left in `resume` is a claim: a piece of `data` is hashed before anybody reads it
+// (storage/piece_store). Without a `resume` that can be used, `data` is emptied. No name in here
+// comes from a torrent.
 //
 // Threads: any, one at a time: it blocks on the disk, so not the engine's once that runs. Memory:
 // one descriptor; metainfo while it is loaded or kept. Errors: a Complaint that names the path.
@@ -26,6 +28,7 @@
 #include "storage/disk.h"
 #include "storage/hash.h"
 #include "storage/metainfo.h"
+#include "storage/resume.h"
 
 namespace swarmfs::fs {
 
@@ -51,6 +54,14 @@ class CacheDir {
   [[nodiscard]] std::optional<KeptTorrent> load_metainfo() const;
   // `torrent`: the bytes of a .torrent file. Whole and on the disk, or not there at all.
   [[nodiscard]] OrComplaint<void> keep_metainfo(std::span<const std::byte> torrent) const;
+
+  // What is said to be in `data`; empty: nothing, and `data` is emptied if it held something. When
+  // that needs a word to the user, it is put in `*warning`.
+  [[nodiscard]] std::optional<storage::Resume> load_resume(std::string* warning) const;
+  // Whole and on the disk, with its name, or not there at all. Zero or an errno.
+  [[nodiscard]] int keep_resume(const storage::Resume& resume) const;
+  // Cuts off what of `data` lies beyond the torrent's last byte. True: there was something.
+  [[nodiscard]] bool cut_data(std::uint64_t total_size) const;
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::int64_t added() const { return added_; }  // Unix seconds

@@ -20,12 +20,14 @@
 #include <vector>
 
 #include "fs/cache_dir.h"
+#include "fs/cache_verify.h"
 #include "fs/dht_file.h"
 #include "fs/file_selection.h"
 #include "fs/fuse_session.h"
 #include "fs/log.h"
 #include "fs/mount_plan.h"
 #include "fs/mountpoint.h"
+#include "fs/resume_keeper.h"
 #include "fs/stall_reason.h"
 #include "fs/stderr_capture.h"
 #include "fs/torrent_fs.h"
@@ -109,7 +111,9 @@ struct Program {
   std::unique_ptr<storage::RealDisk> disk;
   net::LocalInterface interface;
   std::unique_ptr<net::Discovery> discovery;
+  std::optional<storage::Resume> resume;  // what the cache held at the start
   std::unique_ptr<net::TorrentSession> session;
+  std::unique_ptr<ResumeKeeper> keeper;  // once the torrent is known
   std::unique_ptr<TorrentFs> fs;
   std::unique_ptr<FuseSession> fuse;
   std::optional<Complaint> failure;  // why it all ends
@@ -133,9 +137,45 @@ void fail(Program& p, std::string line) {
   p.fuse->request_stop();
 }
 
+// What an earlier mount says is in the cache.
+storage::Bitfield claimed_pieces(const Program& p, const storage::Metainfo& metainfo) {
+  if (!p.resume) return storage::Bitfield();
+  if (storage::fits(*p.resume, metainfo.info_hash, metainfo.layout)) return p.resume->pieces;
+  p.log.write(LogLevel::warning, p.cache->path() +
+                                     "/resume: it belongs to another torrent; the "
+                                     "cache of this torrent starts empty");
+  return storage::Bitfield();
+}
+
+std::uint32_t unix_minutes() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto minutes = std::chrono::duration_cast<std::chrono::minutes>(now).count();
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(minutes, 1, UINT32_MAX));
+}
+
+void keep_resume(Program& p) {
+  const storage::Metainfo& metainfo = p.session->metainfo();
+  if (p.cache->cut_data(metainfo.layout.total_size())) {
+    p.log.write(LogLevel::warning,
+                p.cache->path() + "/data: it was longer than the torrent; the rest was cut off");
+  }
+  const bool known = p.resume && storage::fits(*p.resume, metainfo.info_hash, metainfo.layout);
+  p.keeper = std::make_unique<ResumeKeeper>(ResumeKeeper::Parts{
+      .clock = p.clock,
+      .store = p.session->store(),
+      .disk = *p.disk,
+      .workers = p.disk_workers,
+      .known = known ? *p.resume : storage::empty_resume(metainfo.info_hash, metainfo.layout),
+      .now = unix_minutes,
+      .peers = [&s = *p.session] { return s.peers_to_remember(); },
+      .save = [cache = p.cache](const storage::Resume& r) { return cache->keep_resume(r); },
+      .warn = [l = p.log](const std::string& line) { l.write(LogLevel::warning, line); }});
+}
+
 // The torrent is known: its files appear.
 void show_files(Program& p) {
   const storage::Metainfo& metainfo = p.session->metainfo();
+  keep_resume(p);
   for (const std::string& line : metainfo.warnings) p.log.write(LogLevel::warning, line);
   const FileSelection selection = select_files(metainfo, p.selected);
   for (const std::string& line : selection.warnings) p.log.write(LogLevel::warning, line);
@@ -152,6 +192,7 @@ Task<bool> fetch_files(Program& p) {
     co_return false;
   }
   show_files(p);
+  p.watchers.spawn(p.keeper->run());
   p.fuse->root_changed();
   p.log.write(LogLevel::info, "the metadata is here: " + p.session->metainfo().name);
   co_return true;
@@ -178,7 +219,7 @@ std::optional<std::uint32_t> first_unreachable_piece(const Program& p) {
     std::optional<storage::PieceIndex> piece = layout.piece_of(range.begin);
     for (; piece && layout.range(*piece).begin < range.end; piece = layout.next(*piece)) {
       const storage::ByteRange bytes = layout.range(*piece);
-      const bool here = p.session->store().verified_bytes(bytes) == bytes.size();
+      const bool here = p.session->store().present_bytes(bytes) == bytes.size();
       if (here || p.session->reachable(bytes)) continue;
       first = std::min(first.value_or(piece->value()), piece->value());
     }
@@ -267,7 +308,11 @@ Task<void> live(Program& p) {
   co_await p.watchers.join();
   co_await p.fs->stop();
   remember_nodes(p);
+  // Before the network is left, which may use up the time, and once more for what was written
+  // since.
+  if (p.keeper) co_await p.keeper->finish();
   co_await p.session->stop();
+  if (p.keeper) co_await p.keeper->update();
   co_await p.discovery->stop();
   p.log.write(LogLevel::info, "unmounted");
 }
@@ -288,25 +333,59 @@ void build_session(Program& p, MountPlan plan) {
   const auto keep = [&p](std::span<const std::byte> torrent) {
     p.life.spawn(keep_metainfo(p, {torrent.begin(), torrent.end()}));
   };
-  p.session = std::make_unique<net::TorrentSession>(
-      net::TorrentSession::Parts{.executor = p.io.get_executor(),
-                                 .clock = p.clock,
-                                 .dialer = net::tcp_dialer(p.io.get_executor(), p.interface),
-                                 .info_hash = plan.info_hash,
-                                 .metainfo = std::move(plan.metainfo),
-                                 .torrent = std::move(plan.torrent),
-                                 .trackers = std::move(plan.trackers),
-                                 .hashers = p.hashers,
-                                 .disk = p.disk.get(),
-                                 .peers = p.options.peers,
-                                 .port = p.options.port,
-                                 .discovery = p.discovery.get(),
-                                 .interface = p.interface,
-                                 .user_tiers = plan.user_tiers,
-                                 .allow_local = p.options.allow_local,
-                                 .pex = p.options.pex,
-                                 .log = log,
-                                 .on_metadata = keep});
+  p.session = std::make_unique<net::TorrentSession>(net::TorrentSession::Parts{
+      .executor = p.io.get_executor(),
+      .clock = p.clock,
+      .dialer = net::tcp_dialer(p.io.get_executor(), p.interface),
+      .info_hash = plan.info_hash,
+      .metainfo = std::move(plan.metainfo),
+      .torrent = std::move(plan.torrent),
+      .trackers = std::move(plan.trackers),
+      .hashers = p.hashers,
+      .disk = p.disk.get(),
+      .peers = p.options.peers,
+      .port = p.options.port,
+      .discovery = p.discovery.get(),
+      .interface = p.interface,
+      .user_tiers = plan.user_tiers,
+      .allow_local = p.options.allow_local,
+      .claimed = [&p](const storage::Metainfo& m) { return claimed_pieces(p, m); },
+      .pex = p.options.pex,
+      .log = log,
+      .on_metadata = keep});
+  if (p.resume) p.session->add_peers(p.resume->peers, net::PeerSource::remembered);
+}
+
+// Hashes all that is claimed.
+Task<void> verify_first(Program& p, bool& stopped, bool& done) {
+  const auto show = [&p](VerifyProgress progress) {
+    const std::string line = progress_bar(progress);
+    p.report.waiting_for(line);
+    p.log.show_status(line);
+    if (!p.log.is_terminal() && percent(progress) % 10 == 0) p.log.write(LogLevel::info, line);
+  };
+  p.report.take_your_time();
+  const VerifyProgress found =
+      co_await verify_cache(p.io.get_executor(), p.session->store(), show, stopped);
+  p.log.show_status("");
+  p.log.write(found.bad > 0 ? LogLevel::warning : LogLevel::info,
+              "checked the cache: " + std::to_string(found.done) + " pieces, " +
+                  std::to_string(found.bad) + " damaged and dropped");
+  done = true;
+}
+
+// --verify, before there is a mount. False: a signal ended it.
+bool verify_cached_pieces(Program& p) {
+  if (!p.options.verify || !p.session->has_metadata()) return true;
+  bool stopped = false;
+  bool done = false;
+  p.signals.async_wait([&stopped](error_code ec, int) { stopped = !ec; });
+  p.life.spawn(verify_first(p, stopped, done));
+  while (!done) p.io.run_one();
+  while (p.life.size() > 0) p.io.run_one();
+  if (!stopped) p.signals.cancel();
+  p.io.poll();
+  return !stopped;
 }
 
 std::optional<Complaint> build(Program& p, MountPlan plan, const std::string& mountpoint) {
@@ -321,6 +400,9 @@ std::optional<Complaint> build(Program& p, MountPlan plan, const std::string& mo
   const std::int64_t mtime =
       plan.metainfo ? plan.metainfo->creation_date.value_or(p.cache->added()) : p.cache->added();
   for (const std::string& line : plan.warnings) p.log.write(LogLevel::warning, line);
+  std::string warning;
+  p.resume = p.cache->load_resume(&warning);
+  if (!warning.empty()) p.log.write(LogLevel::warning, warning);
   build_session(p, std::move(plan));
   p.fs = std::make_unique<TorrentFs>(
       TorrentFs::Parts{.executor = p.io.get_executor(),
@@ -329,6 +411,7 @@ std::optional<Complaint> build(Program& p, MountPlan plan, const std::string& mo
                        .want = [&s = *p.session](net::Wish wish) { return s.want(wish); },
                        .options = {.owner = {.uid = ::getuid(), .gid = ::getgid(), .mtime = mtime},
                                    .soft_timeout = p.options.soft_timeout}});
+  if (!verify_cached_pieces(p)) return Complaint{"stopped while the cache was checked"};
   if (p.session->has_metadata()) show_files(p);
 
   std::string said;
@@ -363,6 +446,7 @@ int run(Program& p, const std::string& mountpoint) {
   p.watchers.spawn(bring_up(p, mountpoint));
   p.watchers.spawn(watch_stalls(p));
   p.watchers.spawn(find_hinted_peers(p));
+  if (p.keeper) p.watchers.spawn(p.keeper->run());
   if (p.options.wait_metadata_limit && p.wants_files_first()) {
     p.watchers.spawn(give_up_waiting(p, *p.options.wait_metadata_limit));
   }

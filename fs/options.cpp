@@ -107,6 +107,7 @@ struct RawOptions {
   bool debug = false;
   bool allow_local = false;
   bool ephemeral = false;
+  bool verify = false;
   bool no_dht = false;
   bool no_pex = false;
   bool no_lsd = false;
@@ -187,6 +188,7 @@ void add_long_options(CLI::App& app, RawOptions& raw) {
                      std::to_string(kDefaultPort) + "]")
       ->type_name("PORT")
       ->multi_option_policy(last);
+  app.add_flag("--verify", raw.verify, "check all that the cache holds of the torrent, then mount");
   app.add_flag("--allow-local", raw.allow_local,
                "let trackers lead to loopback and link-local addresses (closed networks, tests)");
   app.add_option("--log-level", raw.log_level, "error, warning, info or debug [info]")
@@ -448,6 +450,7 @@ std::optional<Complaint> take_values(const RawOptions& raw, Options& options) {
   }
   if (auto complaint = take_cache(raw, options)) return complaint;
   options.allow_local = raw.allow_local;
+  options.verify = raw.verify;
   options.foreground = raw.foreground || raw.debug;
   options.debug = raw.debug;
   if (raw.debug) options.log_level = LogLevel::debug;

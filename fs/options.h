@@ -50,6 +50,7 @@ struct Options {
   bool wait_metadata = false;
   bool ephemeral = false;  // the cache of this mount goes when the mount goes
   Prefetch prefetch = Prefetch::none;
+  bool verify = false;  // hash what the cache holds before the mount is there
   std::uint16_t port = kDefaultPort;
   std::string source;      // as typed
   std::string mountpoint;  // as typed

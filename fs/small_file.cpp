@@ -37,7 +37,8 @@ int replace_file(int folder, const std::string& name, std::span<const std::byte>
   if (!fd) return errno;
   if (const int error = write_whole(fd.get(), bytes); error != 0) return error;
   if (::fsync(fd.get()) != 0) return errno;
-  return ::renameat(folder, fresh.c_str(), folder, name.c_str()) == 0 ? 0 : errno;
+  if (::renameat(folder, fresh.c_str(), folder, name.c_str()) != 0) return errno;
+  return ::fsync(folder) == 0 ? 0 : errno;
 }
 
 std::vector<std::byte> read_whole(int folder, const char* name, std::size_t max_size) {

@@ -17,8 +17,8 @@ namespace swarmfs::fs {
 [[nodiscard]] storage::UniqueFd open_in(int folder, const char* name, int flags);
 // Zero or an errno.
 [[nodiscard]] int write_whole(int fd, std::span<const std::byte> bytes);
-// The file has its old content or the new one, never half of it, even after a crash. Zero or an
-// errno.
+// The file has its old content or the new one, never half of it, even after a crash; when this
+// returns zero, the new one, even after a power cut. Zero or an errno.
 [[nodiscard]] int replace_file(int folder, const std::string& name,
                                std::span<const std::byte> bytes);
 // Empty also for what is not there, is no plain file, or has more than `max_size` bytes.

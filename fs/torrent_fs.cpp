@@ -66,7 +66,7 @@ void TorrentFs::attach(const storage::Metainfo& metainfo, std::span<const storag
 Entry TorrentFs::entry(Inode inode) const {
   const FileTree::Node& node = *tree_.find(inode);
   if (!attached()) return {tree_.attributes(inode, 0), kNotAtAll, kNotAtAll};
-  const std::uint64_t present = node.directory ? 0 : store_->verified_bytes(node.range);
+  const std::uint64_t present = node.directory ? 0 : store_->present_bytes(node.range);
   const bool settled = node.directory || present == node.range.size();
   return {tree_.attributes(inode, present), kForever, settled ? kForever : kMoving};
 }
@@ -118,7 +118,7 @@ FileSystemStatus TorrentFs::statfs() const {
 TorrentFs::Progress TorrentFs::progress(const FileTree::Node& node) const {
   Progress sum;
   const auto add = [this, &sum](storage::ByteRange range) {
-    sum.present += store_->verified_bytes(range);
+    sum.present += store_->present_bytes(range);
     sum.total += range.size();
   };
   if (node.whole) {
@@ -194,7 +194,7 @@ void TorrentFs::release(Handle handle) {
 }
 
 bool TorrentFs::is_there(storage::ByteRange range) const {
-  return store_->verified_bytes(range) == range.size();
+  return store_->present_bytes(range) == range.size();
 }
 
 void TorrentFs::read(Handle handle, std::uint64_t offset, std::uint64_t size, bool direct,

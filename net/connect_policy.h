@@ -27,8 +27,8 @@ enum class Scope : std::uint8_t {
 [[nodiscard]] Scope scope_of(const asio::ip::address& address);
 
 // Who named a peer's address. local_tracker: a tracker that is itself loopback or link-local. dht:
-// also who named a node of the DHT.
-enum class PeerSource : std::uint8_t { user, tracker, local_tracker, pex, dht, lsd };
+// also who named a node of the DHT. remembered: it delivered in an earlier run, as a file says.
+enum class PeerSource : std::uint8_t { user, tracker, local_tracker, pex, dht, lsd, remembered };
 
 // True when the peer `endpoint`, named by `source`, may be dialled. Never port 0, unspecified,
 // multicast or broadcast; loopback and link-local only from the user, a local tracker or local

@@ -360,6 +360,10 @@ std::vector<const Connected*> Connections::all() const {
   return all;
 }
 
+std::vector<Endpoint> Connections::useful_peers() const {
+  return state_->list.useful();
+}
+
 Connections::Counts Connections::counts() const {
   return {state_->list.size(), state_->dialling, state_->connections.size(), state_->banned};
 }

@@ -102,6 +102,8 @@ class Connections {
   // In the order in which they were made.
   [[nodiscard]] std::vector<const Connected*> all() const;
   [[nodiscard]] Counts counts() const;
+  // Addresses that sent verified data, the best first.
+  [[nodiscard]] std::vector<Endpoint> useful_peers() const;
   [[nodiscard]] Task<void> stop();
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <tuple>
 
 #include "net/peer_priority.h"
 
@@ -102,6 +103,7 @@ bool PeerList::add(const Endpoint& endpoint, PeerSource source, TimePoint now) {
   }
   Entry entry;
   entry.source = source;
+  entry.useful = source == PeerSource::remembered;
   entry.not_before = now;
   entry.order = next_order_++;
   entry.priority = priority_of(plain);
@@ -172,6 +174,19 @@ void PeerList::on_gone(const Endpoint& endpoint, TimePoint now) {
     entry->not_before = now + back_off(entry->failures);
   }
   enqueue(plain, *entry);
+}
+
+std::vector<Endpoint> PeerList::useful() const {
+  using Place = std::tuple<bool, std::uint32_t, std::uint64_t>;  // in this connection not, ...
+  std::vector<std::pair<Place, Endpoint>> found;
+  for (const auto& [endpoint, entry] : entries_) {
+    if (!entry.useful) continue;
+    found.push_back({{!entry.useful_now, entry.failures, entry.order}, endpoint});
+  }
+  std::ranges::sort(found);
+  std::vector<Endpoint> endpoints;
+  for (const auto& [place, endpoint] : found) endpoints.push_back(endpoint);
+  return endpoints;
 }
 
 void PeerList::ban(const Endpoint& endpoint) {

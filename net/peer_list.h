@@ -42,7 +42,8 @@ class PeerList {
                     std::size_t max_connections = kMaxAddresses)
       : allow_local_(allow_local), state_(seed), max_connections_(max_connections) {}
   // True when the address is new and was taken. Known ones are left as they are, but for who named
-  // them: the user's and the trackers' word counts for more than others'.
+  // them: the user's and the trackers' word counts for more than others'. A remembered one counts
+  // as useful.
   bool add(const Endpoint& endpoint, PeerSource source, TimePoint now);
   // The address to dial now, marked as in use; empty: none is due. Given by the user first, then
   // useful before, then never tried, then those that failed, each in the order in which they are
@@ -58,6 +59,8 @@ class PeerList {
   void on_gone(const Endpoint& endpoint, TimePoint now);
   // How peers of its family see us, as far as we know: without it nobody has a priority.
   void external_address(const asio::ip::address& address);
+  // Those that ever sent verified data, in this run or a remembered one, the best first.
+  [[nodiscard]] std::vector<Endpoint> useful() const;
   // The host is never dialled again, whatever its port. On loopback, where hosts share one
   // address, it is this endpoint only.
   void ban(const Endpoint& endpoint);

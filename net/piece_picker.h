@@ -67,7 +67,8 @@ class PiecePicker {
   void on_piece_verified(storage::PieceIndex piece);
   void on_piece_corrupt(
       storage::PieceIndex piece);  // its blocks are missing again; asked more carefully from now on
-  void on_piece_lost(storage::PieceIndex piece);  // was verified, is missing again
+  void on_piece_present(storage::PieceIndex piece) { have_.set(piece); }  // before any wish
+  void on_piece_lost(storage::PieceIndex piece);  // was verified or present, is missing again
   // Who sent each block of a complete piece, in block order; 0 for padding.
   [[nodiscard]] std::vector<PeerKey> senders(storage::PieceIndex piece) const;
 
@@ -141,7 +142,7 @@ class PiecePicker {
   std::map<PeerKey, Known> peers_;
   std::map<storage::PieceIndex, OpenPiece> open_;
   std::size_t open_blocks_ = 0;
-  storage::Bitfield have_;  // verified pieces
+  storage::Bitfield have_;  // verified pieces, and those that were present all the time
   WantList wants_;
   RarestFirst rarest_;
   // Peers that have nothing more to fetch in the background, until something changes.

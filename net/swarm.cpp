@@ -283,6 +283,10 @@ Swarm::Swarm(asio::any_io_executor executor, Clock& clock, Connections& connecti
     state->picker.on_piece_lost(piece);
     state->schedule_soon();
   });
+  const storage::Layout& layout = store.layout();
+  for (auto piece = std::optional(layout.first_piece()); piece; piece = layout.next(*piece)) {
+    if (store.present().test(*piece)) state_->picker.on_piece_present(*piece);
+  }
   connections.set_receiver(state_->receiver());
 }
 
@@ -328,7 +332,7 @@ bool Swarm::reachable(storage::ByteRange range) const {
   if (range.empty()) return true;
   std::optional<PieceIndex> piece = layout.piece_of(range.begin);
   for (; piece && layout.range(*piece).begin < range.end; piece = layout.next(*piece)) {
-    if (!state_->store.verified().test(*piece) && !state_->picker.available(*piece)) return false;
+    if (!state_->store.present().test(*piece) && !state_->picker.available(*piece)) return false;
   }
   return true;
 }

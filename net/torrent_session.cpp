@@ -244,14 +244,15 @@ void TorrentSession::State::begin_data() {
     connections.make_private();
   }
   pool.grow(pool_size(metainfo.layout.piece_length()) / storage::kBlockSize);
-  store.emplace(
-      storage::PieceStore::Parts{.executor = parts.executor,
-                                 .layout = metainfo.layout,
-                                 .piece_hashes = metainfo.piece_hashes,
-                                 .pool = pool,
-                                 .hashers = parts.hashers,
-                                 .disk = parts.disk,
-                                 .warn = [this](const std::string& line) { parts.log(2, line); }});
+  store.emplace(storage::PieceStore::Parts{
+      .executor = parts.executor,
+      .layout = metainfo.layout,
+      .piece_hashes = metainfo.piece_hashes,
+      .pool = pool,
+      .hashers = parts.hashers,
+      .disk = parts.disk,
+      .warn = [this](const std::string& line) { parts.log(2, line); },
+      .claimed = parts.claimed ? parts.claimed(metainfo) : storage::Bitfield()});
   swarm.emplace(parts.executor, parts.clock, connections, *store, pool, parts.log);
 }
 
@@ -349,6 +350,11 @@ SwarmStatus TorrentSession::status() const {
   status.metadata_bytes = progress.bytes;
   status.metadata_size = progress.size;
   return status;
+}
+
+std::vector<Endpoint> TorrentSession::peers_to_remember() const {
+  if (!has_metadata() || metainfo().is_private) return {};
+  return state_->connections.useful_peers();
 }
 
 std::string TorrentSession::trackers_status() const {

@@ -59,6 +59,9 @@ class TorrentSession {
     LocalInterface interface = {};   // that trackers are reached by
     std::size_t user_tiers = 0;      // the first ones of `trackers`, which the user named
     bool allow_local = false;
+    // What is in the cache file already, as an earlier process said. Asked once, when the metainfo
+    // is there.
+    std::function<storage::Bitfield(const storage::Metainfo&)> claimed = {};
     bool pex = true;  // exchange peers with peers (BEP 11); never for a private torrent
     Connections::Log log;
     // Called once when the metainfo has come from peers, before wait_metadata() completes, with a
@@ -94,6 +97,9 @@ class TorrentSession {
   [[nodiscard]] bool reachable(storage::ByteRange range) const;
   [[nodiscard]] SwarmStatus status() const;
   [[nodiscard]] std::string trackers_status() const;
+  // Worth dialling first in another run, the best first. A private torrent's are not to be
+  // remembered: only its trackers may name them (BEP 27), and nothing says that they did.
+  [[nodiscard]] std::vector<Endpoint> peers_to_remember() const;
 
  private:
   struct State;

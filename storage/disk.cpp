@@ -98,6 +98,12 @@ Result<std::unique_ptr<RealDisk>> RealDisk::open(const std::filesystem::path& di
   return std::make_unique<RealDisk>(std::move(fd), workers, std::move(direct));
 }
 
+RealDisk::RealDisk(UniqueFd fd, WorkerPool& workers, UniqueFd direct)
+    : fd_(std::move(fd)), direct_(std::move(direct)), workers_(workers) {
+  struct stat info {};
+  if (::fstat(fd_.get(), &info) == 0) size_ = static_cast<std::uint64_t>(info.st_size);
+}
+
 Task<error_code> RealDisk::read(std::uint64_t offset, std::span<std::byte> into) {
   error_code result;
   auto job = [fd = fd_.get(), offset, into, &result] { result = read_all(fd, offset, into); };
@@ -117,30 +123,70 @@ bool RealDisk::read_now(std::uint64_t offset, std::span<std::byte> into) {
   return true;
 }
 
+struct RealDisk::Write {
+  std::uint64_t offset;
+  Parts from;
+  std::uint64_t size;  // of the file, at least
+  error_code result = {};
+  bool refused = false;  // O_DIRECT was
+
+  void run(int fd, int direct);
+};
+
+void RealDisk::Write::run(int fd, int direct) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) {
+    result = last_error();
+    return;
+  }
+  if (static_cast<std::uint64_t>(info.st_size) < size) {
+    size = static_cast<std::uint64_t>(info.st_size);
+    result = StorageErrc::short_read;
+    return;
+  }
+  if (direct >= 0) {
+    Parts rest = cut_unaligned(from);
+    const Parts aligned = std::exchange(from, std::move(rest));
+    if (!aligned.empty()) {
+      // Whatever the error is, an ordinary write tells.
+      refused = static_cast<bool>(write_all(direct, offset, aligned));
+      if (refused) result = write_all(fd, offset, aligned);
+      offset += size_of(aligned);
+    }
+  }
+  if (!result) result = write_all(fd, offset, from);
+}
+
 Task<error_code> RealDisk::write(std::uint64_t offset,
                                  std::vector<std::span<const std::byte>> from) {
   const bool direct = direct_ && !direct_refused_ && offset % kDirectAlignment == 0 &&
                       writing_bytes_ <= kMaxDirectBacklog;
-  const std::uint64_t size = size_of(from);
-  writing_bytes_ += size;
-  error_code result;
-  bool refused = false;
-  auto job = [this, direct, offset, &from, &result, &refused] {
-    Parts aligned;
-    if (direct) {
-      Parts rest = cut_unaligned(from);
-      aligned = std::exchange(from, std::move(rest));
-    }
-    if (!aligned.empty()) {
-      result = write_all(direct_.get(), offset, aligned);
-      refused = static_cast<bool>(result);  // whatever it is, an ordinary write tells
-      if (refused) result = write_all(fd_.get(), offset, aligned);
-    }
-    if (!result) result = write_all(fd_.get(), offset + size_of(aligned), from);
+  const std::uint64_t bytes = size_of(from);
+  writing_bytes_ += bytes;
+  Write write{offset, std::move(from), size_};
+  auto job = [&write, fd = fd_.get(), direct_fd = direct ? direct_.get() : -1] {
+    write.run(fd, direct_fd);
   };
   co_await workers_.run(job);
-  writing_bytes_ -= size;
-  direct_refused_ = direct_refused_ || refused;
+  writing_bytes_ -= bytes;
+  direct_refused_ = direct_refused_ || write.refused;
+  if (write.result == StorageErrc::short_read) size_ = write.size;
+  if (!write.result) size_ = std::max(size_, offset + bytes);
+  co_return write.result;
+}
+
+Task<error_code> RealDisk::punch(ByteRange range) {
+  error_code result;
+  auto job = [fd = fd_.get(), range, &result] {
+    const auto begin = static_cast<off_t>(range.begin);
+    const auto size = static_cast<off_t>(range.size());
+    int failed = 0;
+    do {
+      failed = ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, size);
+    } while (failed != 0 && errno == EINTR);
+    if (failed != 0) result = last_error();
+  };
+  co_await workers_.run(job);
   co_return result;
 }
 

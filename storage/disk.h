@@ -2,8 +2,8 @@
 // SimDisk in tests/sim.
 //
 // Threads: called on the engine thread; RealDisk does its system calls on a WorkerPool. Memory:
-// none of its own. Errors: the errno of the system call, StorageErrc::short_read when the file ends
-// early. Lifetime: await all calls first.
+// none of its own. Errors: the errno of the system call (ENOTSUP where the file system cannot punch
+// holes), StorageErrc::short_read when the file ends early. Lifetime: await all calls first.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -45,10 +45,13 @@ class Disk {
   // The same at once, without blocking: false when that is not possible now (then use read()).
   [[nodiscard]] virtual bool read_now(std::uint64_t offset, std::span<std::byte> into) = 0;
   // Writes the pieces of memory one after the other at `offset`. They must stay valid until
-  // completion.
+  // completion. StorageErrc::short_read, once: the file was made shorter by somebody else, and
+  // nothing was written that would make it long again.
   [[nodiscard]] virtual Task<error_code> write(std::uint64_t offset,
                                                std::vector<std::span<const std::byte>> from) = 0;
   [[nodiscard]] virtual Task<error_code> sync() = 0;
+  // Gives the space of `range` back; it reads as zeros. The file stays as long as it is.
+  [[nodiscard]] virtual Task<error_code> punch(ByteRange range) = 0;
 };
 
 // Writes go past the page cache where the file system allows it and the device keeps up: readers
@@ -60,19 +63,22 @@ class RealDisk final : public Disk {
   [[nodiscard]] static Result<std::unique_ptr<RealDisk>> open(
       const std::filesystem::path& directory, WorkerPool& workers);
   // `direct`: the same file opened with O_DIRECT; none: every write goes through the page cache.
-  RealDisk(UniqueFd fd, WorkerPool& workers, UniqueFd direct = {})
-      : fd_(std::move(fd)), direct_(std::move(direct)), workers_(workers) {}
+  RealDisk(UniqueFd fd, WorkerPool& workers, UniqueFd direct = {});
   Task<error_code> read(std::uint64_t offset, std::span<std::byte> into) override;
   bool read_now(std::uint64_t offset, std::span<std::byte> into) override;
   Task<error_code> write(std::uint64_t offset,
                          std::vector<std::span<const std::byte>> from) override;
   Task<error_code> sync() override;
+  Task<error_code> punch(ByteRange range) override;
 
  private:
+  // Of one write, which runs on a worker.
+  struct Write;
   UniqueFd fd_;
   UniqueFd direct_;
   bool direct_refused_ = false;
   std::size_t writing_bytes_ = 0;  // of write() calls that are not complete
+  std::uint64_t size_ = 0;         // what the file must have at least
   WorkerPool& workers_;
 };
 

@@ -1,5 +1,7 @@
 // The torrent's bytes on this host, and the only door they leave by: a read returns a byte only
-// after the SHA-1 of its piece has matched the metainfo in this process.
+// after the SHA-1 of its piece has matched the metainfo in this process. What an earlier process
+// left in the cache file is claimed, not known: the first read of such a piece hashes it, and it
+// alone.
 //
 // Threads:  engine thread only; hashing and disk run on the WorkerPool and resume here.
 // Memory:   every byte not yet on disk sits in a Block; the BlockPool is the bound. Written pieces
@@ -7,8 +9,9 @@
 //           the file takes one buffer of its size.
 // Errors:   StorageErrc::closed after close(). The error of a system call is logged, never given to
 //           a reader: a cache that cannot be written costs caching, and a piece that cannot be read
-//           back is missing again. Nobody else may write to the cache file: that it was made
-//           shorter is noticed when it is read, other changes are not.
+//           back, or was claimed and is not what it should be, is missing again. Nobody else may
+//           write to the cache file while it is in use: that it was made shorter is noticed when it
+//           is read or written, other changes are not.
 // Lifetime: must outlive its readers; close(), await every verify(), then co_await stop(). Each
 //           store has a BlockPool of its own.
 #pragma once
@@ -16,7 +19,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -25,25 +27,11 @@
 #include "storage/disk.h"
 #include "storage/hash.h"
 #include "storage/layout.h"
+#include "storage/read_view.h"
 #include "storage/result.h"
 #include "storage/worker_pool.h"
 
 namespace swarmfs::storage {
-
-// Verified bytes, as the memory they lie in. Keeps that memory alive.
-class ReadView {
- public:
-  ReadView() = default;
-  ReadView(std::vector<std::span<const std::byte>> extents,
-           std::vector<std::shared_ptr<const void>> owners)
-      : extents_(std::move(extents)), owners_(std::move(owners)) {}
-  [[nodiscard]] std::span<const std::span<const std::byte>> extents() const { return extents_; }
-  [[nodiscard]] std::size_t size() const;  // bytes
-
- private:
-  std::vector<std::span<const std::byte>> extents_;
-  std::vector<std::shared_ptr<const void>> owners_;
-};
 
 class PieceStore {
  public:
@@ -58,6 +46,7 @@ class PieceStore {
     WorkerPool& hashers;
     Disk* disk;                                    // null: memory only
     std::function<void(const std::string&)> warn;  // one line for the log
+    Bitfield claimed{};  // what an earlier process says is in the file; of another size: nothing
   };
   explicit PieceStore(Parts parts);
   ~PieceStore();
@@ -77,8 +66,11 @@ class PieceStore {
   void forget(PieceIndex piece);
   [[nodiscard]] bool has_block(BlockId id) const;  // received (or padding), verified or not
   [[nodiscard]] const Bitfield& verified() const;
-  // Called with a piece that had been verified and is missing again: its bytes could not be read
-  // back, or could not be written and their memory was wanted.
+  // Those and the claimed ones: nobody needs to be asked for them.
+  [[nodiscard]] const Bitfield& present() const;
+  // Called with a piece that had been present and is missing again: its bytes could not be read
+  // back or are not what they should be, could not be written and their memory was wanted, or it
+  // was evicted.
   void on_lost(std::function<void(PieceIndex)> callback);
 
   // -- the readers' side: ranges lie within the torrent
@@ -86,8 +78,25 @@ class PieceStore {
   [[nodiscard]] std::optional<ReadView> try_read(ByteRange range);
   // Waits until all of `range` is verified. Cancellable.
   [[nodiscard]] Task<Result<ReadView>> read(ByteRange range);
-  // Bytes of `range` that are verified. A piece of nothing but padding counts from its first read.
+  // Bytes of `range` that are verified, or present. A piece of nothing but padding counts from its
+  // first read.
   [[nodiscard]] std::uint64_t verified_bytes(ByteRange range) const;
+  [[nodiscard]] std::uint64_t present_bytes(ByteRange range) const;
+  // Called with each piece whose bytes a read returned.
+  void on_used(std::function<void(PieceIndex)> callback);
+
+  // -- the cache's side
+  // Pieces whose data was written to the file, by this process or an earlier one (synced or not).
+  [[nodiscard]] const Bitfield& in_file() const;
+  [[nodiscard]] std::uint64_t file_changes() const;  // how often in_file() changed
+  // False for a piece that is not in the file, or is being checked, read or punched there.
+  [[nodiscard]] bool may_evict(PieceIndex piece) const;
+  // Drops the piece's memory and punches its bytes out of the file; then it is missing. While the
+  // hole is made its readers wait. EBUSY: not now (may_evict). The error of the punch: it is still
+  // in the file, and claimed.
+  [[nodiscard]] Task<error_code> evict(PieceIndex piece);
+  // Hashes a claimed piece in the file; afterwards it is stored, or missing.
+  [[nodiscard]] Task<void> check(PieceIndex piece);
 
   // Blocks of verified pieces that are not written yet: memory that cannot be taken back.
   [[nodiscard]] std::size_t unwritten_blocks() const;

@@ -269,7 +269,7 @@ void StreamAudit::said_request(const Key& key) {
   require(!layout.is_padding(*block), "asked for padding " + name(key));
   // 4: only what this peer says it has, and that we lack.
   require(pieces_[key[0]], "asked for " + name(key) + ", which the peer lacks");
-  require(ledger_.store_ == nullptr || !ledger_.store_->verified().test(block->piece),
+  require(ledger_.store_ == nullptr || !ledger_.store_->present().test(block->piece),
           "asked for " + name(key) + ", which we have");
   // 4: not while choked. A choke read at this very instant may have crossed requests already
   // decided on.

@@ -133,6 +133,18 @@ DiskSpec random_disk(Rng& rng) {
   return disk;
 }
 
+// An earlier run, a disk that fails now and then, and somebody who takes pieces out of the cache.
+void random_cache(WorldSpec& spec, Rng& rng) {
+  if (!spec.disk) return;
+  DiskSpec& disk = *spec.disk;
+  for (std::uint32_t* const fault :
+       {&disk.write_fault, &disk.read_fault, &disk.sync_fault, &disk.punch_fault}) {
+    if (rng.chance(0.1)) *fault = static_cast<std::uint32_t>(rng.between(1, 20));
+  }
+  if (rng.chance(0.4)) spec.leftover = {rng.real(), rng.chance(0.5) ? 1 : rng.real()};
+  if (rng.chance(0.3)) spec.evict_every = rng.duration(5ms, 500ms);
+}
+
 void random_torrent(WorldSpec& spec, Rng& rng) {
   spec.piece_length = static_cast<std::uint32_t>(
       one_of(rng, std::array<std::uint64_t, 7>{16 * kKiB, 32 * kKiB, 64 * kKiB, 256 * kKiB,
@@ -168,6 +180,7 @@ WorldSpec random_swarm(std::uint64_t seed) {
   const std::uint64_t least = 2 * (readers + 1) * blocks_per_piece + 512 + 16;
   spec.pool_blocks = static_cast<std::size_t>(rng.chance(0.3) ? least : kLargePool);
   if (rng.chance(0.5)) spec.warm_up = rng.duration(0s, 3s);
+  random_cache(spec, rng);
   return spec;
 }
 
@@ -182,6 +195,11 @@ std::string describe(const WorldSpec& spec) {
         << d.read_errors << ", short reads " << d.short_reads;
     if (d.full_after) out << ", full after " << *d.full_after;
     if (d.fails_on_call) out << ", fails on call " << *d.fails_on_call;
+    out << ", each n-th write " << d.write_fault << ", read " << d.read_fault << ", sync "
+        << d.sync_fault << ", punch " << d.punch_fault << " fails";
+    if (spec.leftover)
+      out << ", left " << spec.leftover->claimed << ", right " << spec.leftover->right;
+    out << ", evicts every " << to_ms(spec.evict_every) << " ms";
     out << '\n';
   }
   for (std::size_t i = 0; i < spec.peers.size(); ++i) {

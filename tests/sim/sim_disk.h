@@ -1,4 +1,4 @@
-// A disk that is slow, full or broken as told.
+// A disk that is slow, full or broken as told. Its file is sparse.
 //
 // Threads: one. Memory: what was written. Errors: on purpose. Lifetime: await all calls first.
 #pragma once
@@ -22,6 +22,8 @@ struct DiskSpec {
   double read_errors = 0;                        // probability of EIO on a read
   double short_reads = 0;                        // probability that the file ends early
   double corrupt_reads = 0;                      // probability that a read returns a flipped bit
+  // Each n-th call fails with EIO; 0: none does.
+  std::uint32_t write_fault = 0, read_fault = 0, sync_fault = 0, punch_fault = 0;
 };
 
 class SimDisk final : public storage::Disk {
@@ -33,20 +35,26 @@ class SimDisk final : public storage::Disk {
   Task<error_code> write(std::uint64_t offset,
                          std::vector<std::span<const std::byte>> from) override;
   Task<error_code> sync() override;
+  Task<error_code> punch(storage::ByteRange range) override;
+  // Was there before this run, and takes no room.
+  void preset(std::uint64_t offset, std::span<const std::byte> bytes);
   [[nodiscard]] std::uint64_t written() const { return written_; }
   [[nodiscard]] std::uint32_t reads() const { return reads_; }
 
  private:
   static constexpr std::size_t kChunk = 16 * 1024;
+  using Chunk = std::vector<std::byte>;
+  static bool is_nth(std::uint32_t count, std::uint32_t n) { return n != 0 && count % n == 0; }
   bool copy_out(std::uint64_t offset, std::span<std::byte> into);
   void copy_in(std::uint64_t offset, std::span<const std::byte> from);
 
   SimLoop& loop_;
   DiskSpec spec_;
   Rng rng_;
-  std::map<std::uint64_t, std::vector<std::byte>> chunks_;  // by offset / kChunk
+  std::map<std::uint64_t, Chunk> chunks_;  // by offset / kChunk; the others are holes
+  std::uint64_t size_ = 0;                 // of the file
   std::uint64_t written_ = 0;
-  std::uint32_t writes_ = 0, reads_ = 0;
+  std::uint32_t writes_ = 0, reads_ = 0, syncs_ = 0, punches_ = 0;
 };
 
 }  // namespace swarmfs::sim

@@ -39,7 +39,7 @@ World::World(WorldSpec spec)
   };
   store_ = std::make_unique<storage::PieceStore>(
       storage::PieceStore::Parts{loop_.executor(), truth_.layout(), truth_.piece_hashes(), pool_,
-                                 workers_, disk_.get(), note});
+                                 workers_, disk_.get(), note, leave_behind()});
   ledger_.watch(store_.get());
   net_.set_tap([this](const Endpoint& remote) { return ledger_.tap(remote); });
   net::Connections::Config config;
@@ -88,7 +88,36 @@ Duration World::oracle(storage::ByteRange range) const {
   return least_time(links, net_.line(), missing, loop_.now()).value_or(Duration{});
 }
 
+storage::Bitfield World::leave_behind() {
+  const storage::Layout& layout = truth_.layout();
+  storage::Bitfield claimed(layout.piece_count());
+  if (!spec_.leftover || !disk_) return claimed;
+  for (auto p = std::optional(layout.first_piece()); p; p = layout.next(*p)) {
+    if (!rng_.chance(spec_.leftover->claimed)) continue;
+    claimed.set(*p);
+    std::vector<std::byte> bytes(layout.piece_size(*p));
+    truth_.fill(layout.range(*p).begin, bytes);
+    if (!rng_.chance(spec_.leftover->right)) {
+      if (rng_.chance(0.5)) continue;
+      bytes[rng_.below(bytes.size())] ^= std::byte{0x10};
+    }
+    disk_->preset(layout.range(*p).begin, bytes);
+  }
+  return claimed;
+}
+
+Task<void> World::evict_some() {
+  Rng rng(mix(spec_.seed));
+  const storage::Layout& layout = truth_.layout();
+  while (true) {
+    co_await loop_.clock().sleep(spec_.evict_every);
+    const auto piece = layout.piece_at(static_cast<std::uint32_t>(rng.below(layout.piece_count())));
+    if (store_->may_evict(*piece)) (void)co_await store_->evict(*piece);
+  }
+}
+
 void World::run() {
+  if (disk_ && spec_.evict_every > Duration{}) tasks_.spawn(evict_some());
   connections_->start();
   loop_.run_for(spec_.warm_up);
   read_all();

@@ -22,6 +22,12 @@
 
 namespace swarmfs::sim {
 
+// What an earlier run left in the cache file.
+struct Leftover {
+  double claimed = 1;  // share of the pieces that are said to be there
+  double right = 1;    // share of those that are: others are holes, cut off, or have a flipped bit
+};
+
 struct WorldSpec {
   std::uint64_t seed = 1;
   std::uint64_t total = 4 * 1024 * 1024;
@@ -29,8 +35,10 @@ struct WorldSpec {
   std::vector<storage::ByteRange> pads;
   std::vector<PeerSpec> peers;
   std::vector<ReaderSpec> readers;
-  double line_rate = 0;          // bytes per second of the access line; 0: no limit
-  std::optional<DiskSpec> disk;  // empty: memory only
+  double line_rate = 0;              // bytes per second of the access line; 0: no limit
+  std::optional<DiskSpec> disk;      // empty: memory only
+  std::optional<Leftover> leftover;  // only with a disk
+  Duration evict_every{};            // some piece is taken out of the file; zero: none is
   std::size_t pool_blocks = 4096;
   Duration warm_up{};         // mounted for this long before the readers start
   Duration horizon = 120s;    // readers that are not done by then have failed
@@ -67,6 +75,8 @@ class World {
  private:
   [[nodiscard]] static Endpoint endpoint_of(std::size_t peer);
   void add_peers();
+  [[nodiscard]] storage::Bitfield leave_behind();
+  [[nodiscard]] Task<void> evict_some();
   void read_all();
   void rest();
   void check_reads();

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -91,21 +92,91 @@ TEST_F(CacheDirTest, AnUnreadableTimeIsReplacedByNow) {
   }
 }
 
-TEST_F(CacheDirTest, DataOfAnEarlierProcessIsNotTrusted) {
-  write("data", "stale bytes");
-  ASSERT_TRUE(claim());
-  EXPECT_FALSE(std::filesystem::exists(ours() / "data"));
+TEST_F(CacheDirTest, DataAndWhatIsRememberedOfItAreThereForTheNextProcess) {
+  std::string warning;
+  EXPECT_FALSE(claim()->load_resume(&warning));
+  EXPECT_EQ(warning, "") << "a first mount is no news";
+  write("data", "bytes");
+  storage::Resume resume = storage::empty_resume(torrent_, storage::Layout(100'000, 16384));
+  resume.pieces.set(storage::Layout(100'000, 16384).first_piece());
+  EXPECT_EQ(claim()->keep_resume(resume), 0);
+  EXPECT_EQ(claim()->load_resume(&warning), resume);
+  EXPECT_EQ(warning, "");
+  EXPECT_EQ(content(ours() / "data"), "bytes");
+}
+
+TEST_F(CacheDirTest, WithoutAResumeThatCanBeUsedDataIsEmptiedAndThatIsSaid) {
+  storage::InfoHash other;
+  const auto layout = storage::Layout(100'000, 16384);
+  const auto text_of = [](const storage::Resume& resume) {
+    const auto bytes = storage::encode_resume(resume);
+    return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  };
+  std::string newer = text_of(storage::empty_resume(torrent_, layout));
+  newer[11] = 2;
+  const std::pair<std::string, std::string> cases[] = {
+      {"", "none"},
+      {"garbage", "damaged"},
+      {newer, "another version"},
+      {text_of(storage::empty_resume(other, layout)), "another torrent"},
+  };
+  for (const auto& [text, why] : cases) {
+    write("data", "bytes");
+    write("resume", text);
+    std::string warning;
+    EXPECT_FALSE(claim()->load_resume(&warning)) << why;
+    EXPECT_THAT(warning, HasSubstr(why));
+    EXPECT_EQ(content(ours() / "data"), "") << why;
+    warning.clear();
+    EXPECT_FALSE(claim()->load_resume(&warning));
+    EXPECT_EQ(warning, "") << "once";
+  }
+}
+
+TEST_F(CacheDirTest, WhatIsNoFileInPlaceOfDataIsNamedAndLeftAlone) {
+  std::ofstream(folder_ / "precious") << "mine";
+  std::filesystem::create_directories(ours());
+  std::filesystem::create_symlink(folder_ / "precious", ours() / "data");
+  EXPECT_THAT(claim().error().line, HasSubstr("/data: is a symbolic link"));
+  std::filesystem::remove(ours() / "data");
+  std::filesystem::create_directories(ours() / "data");
+  EXPECT_THAT(claim().error().line, HasSubstr("/data: is a directory"));
+  EXPECT_EQ(content(folder_ / "precious"), "mine");
+}
+
+TEST_F(CacheDirTest, DataLongerThanTheTorrentIsCut) {
+  write("data", "0123456789");
+  EXPECT_TRUE(claim()->cut_data(4));
+  EXPECT_EQ(content(ours() / "data"), "0123");
+  EXPECT_FALSE(claim()->cut_data(4));
+  EXPECT_FALSE(claim()->cut_data(100));
+  EXPECT_EQ(content(ours() / "data"), "0123") << "never longer";
+}
+
+TEST_F(CacheDirTest, TheLockOfADeadProcessIsTakenOver) {
+  const ::pid_t child = ::fork();
+  if (child == 0) {
+    const auto held = claim();
+    ::_exit(held ? 0 : 1);  // without letting go, as kill -9 would
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(claim());
 }
 
 TEST_F(CacheDirTest, ALinkInPlaceOfAFileIsNotFollowed) {
   std::ofstream(folder_ / "precious") << "mine";
   std::filesystem::create_directories(ours());
-  for (const char* name : {"data", "metainfo", "added", "metainfo.new"}) {
+  for (const char* name : {"resume", "resume.new", "metainfo", "added", "metainfo.new"}) {
     std::filesystem::create_symlink(folder_ / "precious", ours() / name);
   }
   const auto cache = claim();
   ASSERT_TRUE(cache);
   EXPECT_FALSE(cache->load_metainfo());
+  std::string warning;
+  EXPECT_FALSE(cache->load_resume(&warning));
+  EXPECT_EQ(cache->keep_resume(storage::empty_resume(torrent_, storage::Layout(1, 1))), 0);
   ASSERT_TRUE(cache->keep_metainfo(bytes_of("d4:infodee")));
   EXPECT_EQ(content(folder_ / "precious"), "mine");
   EXPECT_EQ(content(ours() / "metainfo"), "d4:infodee");

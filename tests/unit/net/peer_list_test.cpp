@@ -55,6 +55,26 @@ TEST_F(PeerListTest, KnowsOneHostUnderBothOfItsSpellings) {
   EXPECT_EQ(list.in_use(), 0u);
 }
 
+TEST_F(PeerListTest, PeersThatDeliveredEarlierAreDialledBeforeStrangers) {
+  add(at("1.1.1.1"));
+  add(at("2.2.2.2"), PeerSource::remembered);
+  EXPECT_EQ(dial(), at("2.2.2.2"));
+  EXPECT_EQ(dial(), at("1.1.1.1"));
+  EXPECT_FALSE(add(at("127.0.0.1"), PeerSource::remembered)) << "a file of the cache is a stranger";
+  list.make_private();
+  EXPECT_FALSE(add(at("3.3.3.3"), PeerSource::remembered));
+}
+
+TEST_F(PeerListTest, NamesThoseThatDeliveredTheBestFirst) {
+  for (const char* address : {"1.1.1.1", "2.2.2.2", "3.3.3.3"}) add(at(address));
+  add(at("4.4.4.4"), PeerSource::remembered);
+  add(at("5.5.5.5"), PeerSource::remembered);
+  while (const auto endpoint = dial()) list.on_connected(*endpoint, now);
+  list.on_useful(at("3.3.3.3"), now);
+  list.on_gone(at("4.4.4.4"), now);
+  EXPECT_EQ(list.useful(), (std::vector{at("3.3.3.3"), at("5.5.5.5"), at("4.4.4.4")}));
+}
+
 // BEP 27.
 TEST_F(PeerListTest, APrivateTorrentForgetsWhatPeersNamedAndTakesNoMore) {
   add(at("1.1.1.1"), PeerSource::pex);

@@ -255,6 +255,15 @@ TEST_F(PiecePickerTest, AVerifiedPieceIsNotAskedAgainUntilItIsLost) {
   EXPECT_THAT(schedule(), SizeIs(4));
 }
 
+TEST_F(PiecePickerTest, APieceThatWasPresentAllTheTimeIsAskedOnlyWhenItIsLost) {
+  seed();
+  picker_.on_piece_present(piece(5));
+  want(5);
+  EXPECT_THAT(schedule(), IsEmpty());
+  picker_.on_piece_lost(piece(5));
+  EXPECT_THAT(schedule(), SizeIs(4));
+}
+
 TEST_F(PiecePickerTest, NamesTheSenderOfEachBlock) {
   seed();
   seed();

@@ -67,6 +67,46 @@ TEST_F(RealDiskTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(read(*disk, 0, 3), Bytes(3)) << "what was never written is a hole";
 }
 
+TEST_F(RealDiskTest, AHoleReadsAsZerosAndGivesItsSpaceBack) {
+  const auto disk = opened();
+  const Bytes truth = pattern(256 * 1024, 4);
+  EXPECT_EQ(write(*disk, 0, truth), error_code());
+  EXPECT_EQ(loop.run(disk->sync()), error_code());
+  const auto blocks = [this] {
+    struct stat info {};
+    EXPECT_EQ(::stat((directory / "data").c_str(), &info), 0);
+    return info.st_blocks;
+  };
+  const auto before = blocks();
+  const error_code ec = loop.run(disk->punch({64 * 1024, 192 * 1024 + 5}));
+  if (ec == errc::not_supported) GTEST_SKIP() << "this file system makes no holes";
+  EXPECT_EQ(ec, error_code());
+  EXPECT_EQ(read(*disk, 64 * 1024, 128 * 1024 + 5), Bytes(128 * 1024 + 5));
+  EXPECT_EQ(read(*disk, 0, 64 * 1024), Bytes(truth.begin(), truth.begin() + 64 * 1024));
+  EXPECT_EQ(read(*disk, 192 * 1024 + 5, 1), Bytes(1, truth[192 * 1024 + 5]));
+  EXPECT_LE(blocks(), before - 128 * 1024 / 512);
+  EXPECT_EQ(loop.run(disk->punch({192 * 1024, 256 * 1024})), error_code());
+  EXPECT_EQ(stdfs::file_size(directory / "data"), truth.size()) << "it stays as long as it is";
+}
+
+TEST_F(RealDiskTest, AFileThatSomebodyCutIsNotMadeLongAgainUnnoticed) {
+  const auto disk = opened();
+  const Bytes truth = pattern(100'000, 5);
+  EXPECT_EQ(write(*disk, 0, truth), error_code());
+  stdfs::resize_file(directory / "data", 10);
+  EXPECT_EQ(write(*disk, 100'000, truth), StorageErrc::short_read);
+  EXPECT_EQ(stdfs::file_size(directory / "data"), 10U) << "nothing was written";
+  EXPECT_EQ(write(*disk, 100'000, truth), error_code()) << "said once";
+  EXPECT_EQ(read(*disk, 100'000, truth.size()), truth);
+}
+
+TEST_F(RealDiskTest, AFileThatWasThereIsOpenedAsItIs) {
+  std::ofstream(directory / "data") << "0123456789";
+  const auto disk = opened();
+  EXPECT_EQ(stdfs::file_size(directory / "data"), 10U);
+  EXPECT_EQ(read(*disk, 3, 2), (Bytes{std::byte{'3'}, std::byte{'4'}}));
+}
+
 TEST_F(RealDiskTest, WritesManyPiecesOfMemoryOneAfterTheOther) {
   const auto disk = opened();
   const Bytes truth = pattern(3000 * 7, 3);  // more pieces than one system call takes

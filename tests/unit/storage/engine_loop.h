@@ -74,6 +74,11 @@ class EngineLoop {
     context_.restart();
     context_.poll();
   }
+  // One thing that is ready.
+  void step() {
+    context_.restart();
+    context_.poll_one();
+  }
   // Other threads may be what it waits for.
   void until(const std::function<bool()>& condition) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;

@@ -55,6 +55,7 @@ class FakeDisk final : public Disk {
   }
   Task<error_code> write(std::uint64_t offset,
                          std::vector<std::span<const std::byte>> from) override {
+    const std::uint64_t began_at = offset;
     co_await asio::post(executor_, asio::use_awaitable);
     while (hold_writes) co_await writes_held_.wait();
     if (full)
@@ -65,9 +66,26 @@ class FakeDisk final : public Disk {
       std::ranges::copy(part, file.begin() + static_cast<std::ptrdiff_t>(offset));
       offset += part.size();
     }
+    calls.push_back({Call::Kind::written, began_at});
     co_return error_code();
   }
-  Task<error_code> sync() override { co_return error_code(); }
+  Task<error_code> sync() override {
+    calls.push_back({Call::Kind::sync_began, 0});
+    co_await asio::post(executor_, asio::use_awaitable);
+    if (cannot_sync) co_return io_error();
+    calls.push_back({Call::Kind::synced, 0});
+    co_return error_code();
+  }
+  Task<error_code> punch(ByteRange range) override {
+    co_await asio::post(executor_, asio::use_awaitable);
+    if (refuses_holes)
+      co_return boost::system::errc::make_error_code(boost::system::errc::not_supported);
+    const auto end = std::min<std::size_t>(file.size(), static_cast<std::size_t>(range.end));
+    for (auto at = static_cast<std::size_t>(range.begin); at < end; ++at) file[at] = {};
+    punched.push_back(range);
+    calls.push_back({Call::Kind::punched, range.begin});
+    co_return error_code();
+  }
   void let_writes_go() {
     hold_writes = false;
     writes_held_.wake_all();
@@ -77,6 +95,15 @@ class FakeDisk final : public Disk {
   bool cached = true;
   bool hold_writes = false;
   bool full = false;
+  // What was done, in order. A write and a hole count when they have ended.
+  struct Call {
+    enum class Kind { written, sync_began, synced, punched } kind;
+    std::uint64_t offset;
+  };
+  std::vector<Call> calls;
+  bool cannot_sync = false;
+  bool refuses_holes = false;
+  std::vector<ByteRange> punched;
   ByteRange bad;  // reads that touch it fail
   int reads = 0;
 
@@ -99,7 +126,9 @@ class Rig {
     std::size_t pool_blocks = 256;
     unsigned threads = 0;
     bool disk = true;
-    asio::any_io_executor executor = {};  // the store's, when not the loop's own
+    asio::any_io_executor executor = {};      // the store's, when not the loop's own
+    std::vector<std::uint32_t> claimed = {};  // in the file, as an earlier process says
+    Bytes file = {};
   };
   explicit Rig(Sample s) : Rig(std::move(s), Options()) {}
   Rig(Sample s, Options options)
@@ -107,6 +136,9 @@ class Rig {
         pool(options.pool_blocks),
         hashers(loop.executor(), options.threads),
         disk(loop.executor()) {
+    disk.file = std::move(options.file);
+    Bitfield claimed(sample.layout.piece_count());
+    for (const std::uint32_t n : options.claimed) claimed.set(piece(n));
     store.emplace(
         PieceStore::Parts{.executor = options.executor ? options.executor : loop.executor(),
                           .layout = sample.layout,
@@ -114,7 +146,8 @@ class Rig {
                           .pool = pool,
                           .hashers = hashers,
                           .disk = options.disk ? &disk : nullptr,
-                          .warn = [this](const std::string& line) { warnings.push_back(line); }});
+                          .warn = [this](const std::string& line) { warnings.push_back(line); },
+                          .claimed = std::move(claimed)});
     store->on_lost([this](PieceIndex p) { lost.push_back(p.value()); });
   }
   ~Rig() {
