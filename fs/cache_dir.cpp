@@ -80,9 +80,10 @@ OrComplaint<UniqueFd> take_lock(int folder, const std::string& path) {
     if (errno != EWOULDBLOCK) return about(path + "/lock", errno);
     std::string owner = read_small(lock.get());
     owner.resize(std::min(owner.size(), owner.find_first_not_of("0123456789")));
-    return Complaint{path + ": already in use by process " + (owner.empty() ? "?" : owner) +
-                     ", which has this torrent mounted; unmount that, or choose another "
-                     "--cache-dir"};
+    return Complaint{
+        path + ": already in use by process " + (owner.empty() ? "?" : owner) +
+        ", which has this torrent mounted or is swarmfsctl; end that, or choose another "
+        "--cache-dir"};
   }
   const std::string me = std::to_string(::getpid()) + "\n";
   if (::ftruncate(lock.get(), 0) != 0) return about(path + "/lock", errno);

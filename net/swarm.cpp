@@ -297,6 +297,7 @@ Swarm::~Swarm() {
 }
 
 Demand Swarm::want(Wish wish) {
+  state_->connections.wake();
   const WishKey key = state_->picker.want(wish, state_->clock.now());
   state_->schedule_soon();
   return Demand([weak = std::weak_ptr(state_), key] {

@@ -358,7 +358,6 @@ void TorrentSession::add_peers(std::span<const Endpoint> endpoints, PeerSource s
 
 Demand TorrentSession::want(Wish wish) {
   if (!state_->swarm) return {};
-  state_->connections.wake();
   return state_->swarm->want(wish);
 }
 

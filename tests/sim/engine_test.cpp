@@ -46,7 +46,7 @@ TEST(EngineTest, ReadsAWholeTorrent) {
 TEST(EngineTest, RequestsNothingWhenNobodyReads) {
   WorldSpec spec = small_world();
   spec.readers.clear();
-  spec.warm_up = 60s;
+  spec.warm_up = 40s;  // then they rest (idle_test.cpp)
   World world(spec);
   world.run();
   EXPECT_EQ(world.status().unchoked, 2U) << "connected and interested, or the test says nothing";
