@@ -18,10 +18,12 @@ constexpr net::Duration kGrace = std::chrono::milliseconds(700);
 // A READ from the disk while the mount is going away; longer than any disk needs.
 constexpr net::Duration kDrainHold = std::chrono::seconds(5);
 
-// Names, directories and complete files never change.
+// Names and directories never change.
 constexpr std::chrono::seconds kForever = std::chrono::hours(24);
 // st_blocks of a file that is not complete moves.
 constexpr std::chrono::seconds kMoving{1};
+// A complete file loses pieces when its cache is short of room, or damaged.
+constexpr std::chrono::seconds kComplete{60};
 // The root may get more torrents one day.
 constexpr std::chrono::seconds kRootAbsence{1};
 // What may change at any moment: the empty root.
@@ -66,9 +68,10 @@ void TorrentFs::attach(const storage::Metainfo& metainfo, std::span<const storag
 Entry TorrentFs::entry(Inode inode) const {
   const FileTree::Node& node = *tree_.find(inode);
   if (!attached()) return {tree_.attributes(inode, 0), kNotAtAll, kNotAtAll};
-  const std::uint64_t present = node.directory ? 0 : store_->present_bytes(node.range);
-  const bool settled = node.directory || present == node.range.size();
-  return {tree_.attributes(inode, present), kForever, settled ? kForever : kMoving};
+  if (node.directory || node.range.empty()) return {tree_.attributes(inode, 0), kForever, kForever};
+  const std::uint64_t present = store_->present_bytes(node.range);
+  const bool complete = present == node.range.size();
+  return {tree_.attributes(inode, present), kForever, complete ? kComplete : kMoving};
 }
 
 Result<Entry> TorrentFs::lookup(Inode directory, std::string_view name) const {

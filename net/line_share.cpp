@@ -7,6 +7,12 @@
 namespace swarmfs::net {
 namespace {
 
+using namespace std::chrono_literals;
+
+// Queueing at a line that is known to bring no more, beyond the round trip: less than what queues
+// in front of a line (100 ms and more), or packets are lost there; enough that one late peer leaves
+// no gap.
+constexpr Duration kQueue = 60ms;
 // While the peak is not known yet: of the round trips. A sender's slow start doubles.
 constexpr double kSearch = 1.5;
 
@@ -49,7 +55,7 @@ double LineShare::scale() const {
 double LineShare::bound() const {
   if (peak_ <= 0 || rates_ <= 0) return std::numeric_limits<double>::infinity();
   const double round_trip = in_pipes_ / rates_;
-  const double queue = round_trip + seconds(kQueueAhead);
+  const double queue = round_trip + seconds(kQueue);
   return peak_ * (growing_ ? std::max(kSearch * round_trip, queue) : queue);
 }
 

@@ -7,7 +7,6 @@
 // the line, and TCP takes seconds to recover from it. And beside a blocked read, readahead is asked
 // for only where it arrives after that read, or where the line has room beside it.
 #pragma once
-#include <chrono>
 #include <cstdint>
 
 #include "net/clock.h"
@@ -15,11 +14,6 @@
 #include "net/throughput.h"
 
 namespace swarmfs::net {
-
-// Queueing at a line that is known to bring no more, beyond the round trip: less than what queues
-// in front of a line (100 ms and more), or packets are lost there; enough that one late peer leaves
-// no gap.
-inline constexpr Duration kQueueAhead = std::chrono::milliseconds(60);
 
 class LineShare {
  public:
