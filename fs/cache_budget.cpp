@@ -16,6 +16,9 @@ constexpr net::Duration kLookAround = 1s;
 // every file of the cache.
 constexpr int kCountEvery = 5;
 
+// A cache that is too small is full again and again.
+constexpr net::Duration kComplainEvery = 10min;
+
 // The turn at the ledger.
 class Turn {
  public:
@@ -40,7 +43,8 @@ std::uint64_t missing(std::int64_t room, std::uint64_t wish) {
 
 }  // namespace
 
-CacheBudget::CacheBudget(Parts parts) : parts_(std::move(parts)), turn_(parts_.executor) {}
+CacheBudget::CacheBudget(Parts parts)
+    : parts_(std::move(parts)), tasks_(parts_.executor), turn_(parts_.executor) {}
 
 Task<bool> CacheBudget::room(std::uint64_t bytes) {
   used_ = true;
@@ -50,10 +54,15 @@ Task<bool> CacheBudget::room(std::uint64_t bytes) {
     complain();
     co_return false;
   }
-  complained_ = false;
   free_ -= bytes;
   in_flight_ += bytes;
+  // Holes are made while what there is room for is written.
+  if (crowded_ && !busy_ && free_ < parts_.chunk / 2) tasks_.spawn(refill(parts_.chunk));
   co_return true;
+}
+
+Task<void> CacheBudget::stop() {
+  co_await tasks_.join();
 }
 
 void CacheBudget::settle(std::uint64_t bytes) {
@@ -64,13 +73,16 @@ void CacheBudget::settle(std::uint64_t bytes) {
 Task<void> CacheBudget::refill(std::uint64_t bytes) {
   const Turn turn(busy_, turn_);
   const std::uint64_t wish = std::max(bytes, parts_.chunk);
-  Answer answer = co_await ask(bytes - free_, wish);
+  Answer answer = co_await ask(bytes - std::min(bytes, free_), wish);
   if (!answer.counted) co_return;
   const std::uint64_t shortage = missing(answer.room, wish);
   if (shortage > 0) short_ += shortage;
-  if (answer.granted == 0) {
-    const std::uint64_t freed = co_await parts_.give_up(shortage, UINT32_MAX);
-    if (freed > 0) answer = co_await ask(bytes - free_, wish);
+  crowded_ = answer.granted == 0;
+  if (crowded_) {
+    const std::uint64_t freed = co_await parts_.give_up(shortage, storage::kNeverUsed);
+    crowded_ = freed > 0;
+    // Others may have taken of free_ meanwhile.
+    if (freed > 0) answer = co_await ask(bytes - std::min(bytes, free_), wish);
   }
   free_ += answer.granted;
 }
@@ -104,7 +116,9 @@ Task<CacheBudget::Answer> CacheBudget::ask(std::uint64_t least, std::uint64_t wi
 }
 
 void CacheBudget::complain() {
-  if (std::exchange(complained_, true)) return;
+  const net::TimePoint now = parts_.clock.now();
+  if (complain_next_ && now < *complain_next_) return;
+  complain_next_ = now + kComplainEvery;
   parts_.warn(
       "the cache is full of what is being read now (see --cache-size and --min-free); reading goes "
       "on from memory, what does not fit is fetched again");
@@ -129,7 +143,7 @@ Task<void> CacheBudget::look_around(bool count) {
   if (count || give_back) {
     const Answer answer = co_await ask(0, 0);
     const std::uint64_t over = missing(answer.room, 0);
-    if (over > 0) co_await parts_.give_up(over, UINT32_MAX);
+    if (over > 0) co_await parts_.give_up(over, storage::kNeverUsed);
     wants = answer.wants;
   } else {
     auto heard = std::make_shared<std::vector<CacheLedger::Want>>();
@@ -145,10 +159,11 @@ Task<void> CacheBudget::look_around(bool count) {
 // They take it as soon as it is there: nothing is promised.
 Task<void> CacheBudget::give_to_others(const std::vector<CacheLedger::Want>& wants) {
   for (const CacheLedger::Want& want : wants) {
-    if (parts_.oldest() >= want.oldest) continue;
+    const storage::UseTime theirs = storage::use_time(want.oldest);
+    if (parts_.oldest() >= theirs) continue;
     const Answer answer = co_await ask(0, 0);
     const std::uint64_t shortage = answer.counted ? missing(answer.room, want.bytes) : 0;
-    if (shortage > 0) co_await parts_.give_up(shortage, want.oldest);
+    if (shortage > 0) co_await parts_.give_up(shortage, theirs);
   }
 }
 
@@ -156,7 +171,7 @@ Task<void> CacheBudget::tell_others() {
   const std::uint64_t bytes = std::exchange(short_, 0);
   if (bytes == 0 && !told_) co_return;
   told_ = bytes > 0;
-  const CacheLedger::Want want{bytes, told_ ? parts_.oldest() : 0};
+  const CacheLedger::Want want{bytes, told_ ? storage::minutes_of(parts_.oldest()) : 0};
   std::function<void()> job = [want, ledger = parts_.ledger] {
     // That it cannot be written costs only what the others would have given.
     static_cast<void>(ledger->want(want));

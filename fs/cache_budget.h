@@ -6,17 +6,21 @@
 // Threads:  engine thread only; what blocks runs on the WorkerPool.
 // Memory:   constant.
 // Errors:   none: no room is an answer, and a piece without room is kept in memory only.
-// Lifetime: outlives every room() under way, and watch().
+// Lifetime: outlives every room() under way, and watch(); co_await stop() before destruction.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "fs/cache_ledger.h"
 #include "net/clock.h"
+#include "storage/eviction.h"
 #include "storage/result.h"
+#include "storage/task_group.h"
 #include "storage/wait_list.h"
 #include "storage/worker_pool.h"
 
@@ -33,9 +37,9 @@ class CacheBudget {
     std::uint64_t chunk;
     // Punches out at least `bytes` of this mount's pieces that were used before `used_before`, or
     // as many as there are. Bytes freed.
-    std::function<Task<std::uint64_t>(std::uint64_t bytes, std::uint32_t used_before)> give_up;
-    // When the first of them was used; UINT32_MAX: nothing could be given up.
-    std::function<std::uint32_t()> oldest;
+    std::function<Task<std::uint64_t>(std::uint64_t bytes, storage::UseTime used_before)> give_up;
+    // When the first of them was used; kNeverUsed: nothing could be given up.
+    std::function<storage::UseTime()> oldest;
     // The same for torrents that nobody has mounted. Runs on a worker, and blocks.
     std::function<std::uint64_t(std::uint64_t bytes)> give_up_idle;
     // Bytes that could be written without giving anything up, when that was counted.
@@ -47,6 +51,9 @@ class CacheBudget {
   // True: `bytes` may be written now, and settle() is called when they were, or could not be.
   [[nodiscard]] Task<bool> room(std::uint64_t bytes);
   void settle(std::uint64_t bytes);
+
+  // Waits for what is under way; no room() may follow.
+  [[nodiscard]] Task<void> stop();
 
   // Until cancelled: gives back what is not needed, makes room when somebody else fills the disk,
   // and hears what other mounts are short of.
@@ -67,14 +74,16 @@ class CacheBudget {
   void complain();
 
   Parts parts_;
+  storage::TaskGroup tasks_;  // refills ahead of need
   storage::WaitList turn_;
   bool busy_ = false;            // somebody is at the ledger
+  bool crowded_ = false;         // the last refill had to make room, and could
   std::uint64_t free_ = 0;       // reserved, and not promised to a write
   std::uint64_t in_flight_ = 0;  // of writes that are not settled
   std::uint64_t short_ = 0;      // since the others were told
   bool told_ = false;            // they know of a shortage
   bool used_ = false;            // since watch() looked
-  bool complained_ = false;
+  std::optional<net::TimePoint> complain_next_;
 };
 
 }  // namespace swarmfs::fs

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/cache_usage.h"
+#include "fs/ephemeral.h"
 #include "fs/small_file.h"
 #include "storage/metainfo_limits.h"
 
@@ -23,6 +25,12 @@ namespace {
 
 namespace files = std::filesystem;
 using storage::UniqueFd;
+
+// Another mount that needs room holds the lock of a torrent that nobody has mounted for a moment.
+constexpr int kLockTurns = 15;
+constexpr useconds_t kLockPause = 20'000;
+// Tries against one that removes the folder while we make it.
+constexpr int kClaimTries = 5;
 
 // Of the small files here; their real size is below 24 bytes.
 constexpr std::size_t kMaxSmallFile = 64;
@@ -63,7 +71,12 @@ std::string read_small(int fd) {
 OrComplaint<UniqueFd> take_lock(int folder, const std::string& path) {
   UniqueFd lock = open_in(folder, "lock", O_RDWR | O_CREAT);
   if (!lock) return about(path + "/lock", errno);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+  int busy = ::flock(lock.get(), LOCK_EX | LOCK_NB);
+  for (int turns = 0; busy != 0 && errno == EWOULDBLOCK && turns < kLockTurns; ++turns) {
+    ::usleep(kLockPause);
+    busy = ::flock(lock.get(), LOCK_EX | LOCK_NB);
+  }
+  if (busy != 0) {
     if (errno != EWOULDBLOCK) return about(path + "/lock", errno);
     std::string owner = read_small(lock.get());
     owner.resize(std::min(owner.size(), owner.find_first_not_of("0123456789")));
@@ -115,6 +128,27 @@ OrComplaint<std::int64_t> time_added(int folder, const std::string& path) {
   return now;
 }
 
+// True: the file was longer.
+bool cut(int data, std::uint64_t size) {
+  struct stat info {};
+  if (::fstat(data, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  if (static_cast<std::uint64_t>(info.st_size) <= size) return false;
+  return ::ftruncate(data, static_cast<off_t>(size)) == 0;
+}
+
+// Of the pieces that `range` touches. Where the file system makes no holes, they stay.
+void punch_unclaimed(int data, storage::ByteRange range, const storage::Layout& layout,
+                     const storage::Bitfield& claimed) {
+  for (std::uint64_t at = range.begin; at < range.end;) {
+    const storage::PieceIndex piece = layout.piece_of(at);
+    const storage::ByteRange bytes = layout.range(piece);
+    at = bytes.end;
+    if (claimed.test(piece)) continue;
+    ::fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(bytes.begin),
+                static_cast<off_t>(bytes.size()));
+  }
+}
+
 }  // namespace
 
 OrComplaint<std::string> find_cache_root(const std::optional<std::string>& option,
@@ -137,19 +171,33 @@ OrComplaint<std::string> find_cache_root(const std::optional<std::string>& optio
   return {boost::system::in_place_value, real.string()};
 }
 
-OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::InfoHash& info_hash) {
-  const std::string path = root + "/" + info_hash.hex();
-  if (const OrComplaint<void> made = make_folders(path); !made) return made.error();
-  const UniqueFd folder = open_folder(path);
-  if (!folder) return about(path, errno);
-  OrComplaint<UniqueFd> lock = take_lock(folder.get(), path);
-  if (!lock) return lock.error();
+OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::InfoHash& info_hash,
+                                      bool ephemeral) {
+  const std::string path =
+      root + "/" + info_hash.hex() + std::string(ephemeral ? kEphemeralSuffix : "");
+  UniqueFd folder;
+  UniqueFd own;
+  for (int tries = 0; !own; ++tries) {
+    if (const OrComplaint<void> made = make_folders(path); !made) return made.error();
+    folder = open_folder(path);
+    if (!folder && errno == ENOENT && tries < kClaimTries) continue;
+    if (!folder) return about(path, errno);
+    OrComplaint<UniqueFd> lock = take_lock(folder.get(), path);
+    const bool gone = was_removed(lock ? lock->get() : folder.get());
+    if (gone && tries < kClaimTries) continue;
+    if (!lock) return lock.error();
+    own = *std::move(lock);
+  }
   if (::fchmod(folder.get(), 0700) != 0) return about(path, errno);
   if (const OrComplaint<void> usable = check_data(folder.get(), path); !usable)
     return usable.error();
   const OrComplaint<std::int64_t> added = time_added(folder.get(), path);
   if (!added) return added.error();
-  return CacheDir(path, info_hash, std::move(*lock), *added);
+  return CacheDir(path, info_hash, std::move(own), *added);
+}
+
+void CacheDir::remove() const {
+  if (path_.ends_with(kEphemeralSuffix)) remove_cache_folder(path_);
 }
 
 std::optional<KeptTorrent> CacheDir::load_metainfo() const {
@@ -180,7 +228,8 @@ std::optional<storage::Resume> CacheDir::load_resume(std::string* warning) const
       read_whole(folder.get(), "resume", storage::max_resume_size(storage::kMaxPieces));
   Result<storage::Resume> resume = storage::parse_resume(bytes);
   if (resume && resume->info_hash == info_hash_) return *std::move(resume);
-  if (cut_data(0)) {
+  const UniqueFd data = open_data();
+  if (data && cut(data.get(), 0)) {
     const error_code why =
         resume ? make_error_code(storage::StorageErrc::resume_foreign) : resume.error();
     *warning = path_ + "/resume: " + (bytes.empty() ? "there is none" : why.message()) +
@@ -195,14 +244,25 @@ int CacheDir::keep_resume(const storage::Resume& resume) const {
   return replace_file(folder.get(), "resume", storage::encode_resume(resume));
 }
 
-bool CacheDir::cut_data(std::uint64_t total_size) const {
+UniqueFd CacheDir::open_data() const {
   const UniqueFd folder = open_folder(path_);
-  if (!folder) return false;
-  const UniqueFd data = open_in(folder.get(), "data", O_WRONLY);
-  struct stat info {};
-  if (!data || ::fstat(data.get(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
-  if (static_cast<std::uint64_t>(info.st_size) <= total_size) return false;
-  return ::ftruncate(data.get(), static_cast<off_t>(total_size)) == 0;
+  return folder ? open_in(folder.get(), "data", O_WRONLY) : UniqueFd();
+}
+
+bool CacheDir::trim_data(const storage::Layout& layout, const storage::Bitfield& claimed) const {
+  const UniqueFd data = open_data();
+  if (!data) return false;
+  const bool longer = cut(data.get(), layout.total_size());
+  const auto total = static_cast<off_t>(layout.total_size());
+  for (off_t at = 0; (at = ::lseek(data.get(), at, SEEK_DATA)) >= 0 && at < total;) {
+    const off_t hole = ::lseek(data.get(), at, SEEK_HOLE);
+    if (hole <= at) break;
+    const off_t end = std::min(hole, total);
+    punch_unclaimed(data.get(), {static_cast<std::uint64_t>(at), static_cast<std::uint64_t>(end)},
+                    layout, claimed);
+    at = end;
+  }
+  return longer;
 }
 
 }  // namespace swarmfs::fs

@@ -1,6 +1,6 @@
 // The cache folder of one torrent: claimed by one process at a time.
 //
-//   <cache>/<info-hash in hex>/   0700
+//   <cache>/<info-hash in hex>[.ephemeral]/   0700
 //     lock      flock()ed while a process uses the folder; holds its process id
 //     added     Unix seconds when the torrent was first mounted here, as decimal text
 //     metainfo  the .torrent file, or what came from peers in its form; 0600
@@ -25,8 +25,10 @@
 #include <vector>
 
 #include "fs/complaint.h"
+#include "storage/bitfield.h"
 #include "storage/disk.h"
 #include "storage/hash.h"
+#include "storage/layout.h"
 #include "storage/metainfo.h"
 #include "storage/resume.h"
 
@@ -47,8 +49,13 @@ struct KeptTorrent {
 class CacheDir {
  public:
   // Makes what is missing, and refuses when another process uses it. Call after any fork.
+  // `ephemeral`: a folder of its own beside the kept one, which remove() or the next start takes
+  // away.
   [[nodiscard]] static OrComplaint<CacheDir> claim(const std::string& root,
-                                                   const storage::InfoHash& info_hash);
+                                                   const storage::InfoHash& info_hash,
+                                                   bool ephemeral = false);
+  // An ephemeral folder goes, whole; any other stays.
+  void remove() const;
   // What keep_metainfo() kept, in this process or an earlier one. Empty when there is none, or when
   // it is not this torrent's.
   [[nodiscard]] std::optional<KeptTorrent> load_metainfo() const;
@@ -60,8 +67,10 @@ class CacheDir {
   [[nodiscard]] std::optional<storage::Resume> load_resume(std::string* warning) const;
   // Whole and on the disk, with its name, or not there at all. Zero or an errno.
   [[nodiscard]] int keep_resume(const storage::Resume& resume) const;
-  // Cuts off what of `data` lies beyond the torrent's last byte. True: there was something.
-  [[nodiscard]] bool cut_data(std::uint64_t total_size) const;
+  // Gives back the space of what nobody claims: what a process wrote before it was killed could
+  // never be used, nor evicted. True: `data` was longer than the torrent.
+  [[nodiscard]] bool trim_data(const storage::Layout& layout,
+                               const storage::Bitfield& claimed) const;
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::int64_t added() const { return added_; }  // Unix seconds
@@ -70,6 +79,7 @@ class CacheDir {
   CacheDir(std::string path, storage::InfoHash info_hash, storage::UniqueFd lock,
            std::int64_t added)
       : path_(std::move(path)), info_hash_(info_hash), lock_(std::move(lock)), added_(added) {}
+  [[nodiscard]] storage::UniqueFd open_data() const;
   std::string path_;
   storage::InfoHash info_hash_;
   storage::UniqueFd lock_;

@@ -19,9 +19,11 @@
 #include <utility>
 #include <vector>
 
+#include "fs/bounded_cache.h"
 #include "fs/cache_dir.h"
 #include "fs/cache_verify.h"
 #include "fs/dht_file.h"
+#include "fs/ephemeral.h"
 #include "fs/file_selection.h"
 #include "fs/fuse_session.h"
 #include "fs/log.h"
@@ -109,6 +111,7 @@ struct Program {
   std::vector<storage::FileRange> selected;
   std::vector<storage::HostPort> hinted_peers;
   std::unique_ptr<storage::RealDisk> disk;
+  std::unique_ptr<BoundedCache> bounded;
   net::LocalInterface interface;
   std::unique_ptr<net::Discovery> discovery;
   std::optional<storage::Resume> resume;  // what the cache held at the start
@@ -155,7 +158,7 @@ std::uint32_t unix_minutes() {
 
 void keep_resume(Program& p) {
   const storage::Metainfo& metainfo = p.session->metainfo();
-  if (p.cache->cut_data(metainfo.layout.total_size())) {
+  if (p.cache->trim_data(metainfo.layout, p.session->store().in_file())) {
     p.log.write(LogLevel::warning,
                 p.cache->path() + "/data: it was longer than the torrent; the rest was cut off");
   }
@@ -169,13 +172,36 @@ void keep_resume(Program& p) {
       .now = unix_minutes,
       .peers = [&s = *p.session] { return s.peers_to_remember(); },
       .save = [cache = p.cache](const storage::Resume& r) { return cache->keep_resume(r); },
-      .warn = [l = p.log](const std::string& line) { l.write(LogLevel::warning, line); }});
+      .warn = [l = p.log](const std::string& line) { l.write(LogLevel::warning, line); },
+      .used = [&b = *p.bounded](storage::PieceIndex piece) { b.on_used(piece); }});
+}
+
+// What may leave the cache when room is needed, and what fills it when there is room.
+void share_cache(Program& p) {
+  const storage::Metainfo& metainfo = p.session->metainfo();
+  const bool known = p.resume && storage::fits(*p.resume, metainfo.info_hash, metainfo.layout);
+  p.bounded->attach({.store = p.session->store(),
+                     .pinned = storage::pinned_ranges(metainfo.files),
+                     .windows = [&fs = *p.fs] { return fs.windows(); },
+                     .minutes = unix_minutes},
+                    known ? std::span<const std::uint32_t>(p.resume->last_used)
+                          : std::span<const std::uint32_t>());
+  if (p.options.prefetch == Prefetch::none) return;
+  const bool all = p.options.prefetch == Prefetch::torrent;
+  const std::uint32_t piece = metainfo.layout.piece_length();
+  // The picker gives the background a quarter of the blocks; what is complete waits to be written.
+  const std::uint64_t in_flight =
+      net::pool_size(piece, p.options.memory_limit) / 4 + 2 * std::uint64_t{piece};
+  p.bounded->prefetch([&s = *p.session](net::Wish wish) { return s.want(wish); },
+                      [&fs = *p.fs, all] { return all ? fs.shown_ranges() : fs.open_ranges(); },
+                      in_flight);
 }
 
 // The torrent is known: its files appear.
 void show_files(Program& p) {
   const storage::Metainfo& metainfo = p.session->metainfo();
   keep_resume(p);
+  share_cache(p);
   for (const std::string& line : metainfo.warnings) p.log.write(LogLevel::warning, line);
   const FileSelection selection = select_files(metainfo, p.selected);
   for (const std::string& line : selection.warnings) p.log.write(LogLevel::warning, line);
@@ -306,12 +332,14 @@ Task<void> live(Program& p) {
   p.log.show_status("");
   p.watchers.cancel();
   co_await p.watchers.join();
+  p.bounded->stop_prefetch();
   co_await p.fs->stop();
   remember_nodes(p);
   // Before the network is left, which may use up the time, and once more for what was written
   // since.
   if (p.keeper) co_await p.keeper->finish();
   co_await p.session->stop();
+  co_await p.bounded->stop();
   if (p.keeper) co_await p.keeper->update();
   co_await p.discovery->stop();
   p.log.write(LogLevel::info, "unmounted");
@@ -342,13 +370,14 @@ void build_session(Program& p, MountPlan plan) {
       .torrent = std::move(plan.torrent),
       .trackers = std::move(plan.trackers),
       .hashers = p.hashers,
-      .disk = p.disk.get(),
+      .disk = &p.bounded->disk(),
       .peers = p.options.peers,
       .port = p.options.port,
       .discovery = p.discovery.get(),
       .interface = p.interface,
       .user_tiers = plan.user_tiers,
       .allow_local = p.options.allow_local,
+      .memory_limit = p.options.memory_limit,
       .claimed = [&p](const storage::Metainfo& m) { return claimed_pieces(p, m); },
       .pex = p.options.pex,
       .log = log,
@@ -392,6 +421,14 @@ std::optional<Complaint> build(Program& p, MountPlan plan, const std::string& mo
   auto disk = storage::RealDisk::open(p.cache->path(), p.disk_workers);
   if (!disk) return Complaint{p.cache->path() + "/data: " + disk.error().message()};
   p.disk = std::move(*disk);
+  p.bounded = std::make_unique<BoundedCache>(BoundedCache::Parts{
+      .executor = p.io.get_executor(),
+      .clock = p.clock,
+      .workers = p.disk_workers,
+      .disk = *p.disk,
+      .root = p.cache_root,
+      .limits = {.size = p.options.cache_size, .min_free = p.options.min_free},
+      .warn = [l = p.log](const std::string& line) { l.write(LogLevel::warning, line); }});
   p.title = plan.title;
   p.selected = plan.selected;
   p.hinted_peers = plan.hinted_peers;
@@ -446,6 +483,8 @@ int run(Program& p, const std::string& mountpoint) {
   p.watchers.spawn(bring_up(p, mountpoint));
   p.watchers.spawn(watch_stalls(p));
   p.watchers.spawn(find_hinted_peers(p));
+  p.watchers.spawn(p.bounded->watch());
+  if (p.options.prefetch != Prefetch::none) p.watchers.spawn(p.bounded->look_for_prefetch());
   if (p.keeper) p.watchers.spawn(p.keeper->run());
   if (p.options.wait_metadata_limit && p.wants_files_first()) {
     p.watchers.spawn(give_up_waiting(p, *p.options.wait_metadata_limit));
@@ -467,7 +506,9 @@ int run_mounted(const Options& options, Source source, const std::string& mountp
                 StartReport report) {
   raise_descriptor_limit();
   report.waiting_for("the cache directory " + cache_root);
-  OrComplaint<CacheDir> claimed = CacheDir::claim(cache_root, info_hash_of(source));
+  remove_left_overs(cache_root);
+  OrComplaint<CacheDir> claimed =
+      CacheDir::claim(cache_root, info_hash_of(source), options.ephemeral);
   if (!claimed) return report.failed(claimed.error());
   const auto cache = std::make_shared<const CacheDir>(*std::move(claimed));
   OrComplaint<std::optional<KeptTorrent>> kept = recall(source, *cache);
@@ -482,10 +523,10 @@ int run_mounted(const Options& options, Source source, const std::string& mountp
   p.cache_root = cache_root;
   p.interface = interface;
   report.waiting_for("the kernel to mount " + mountpoint);
-  if (const auto complaint = build(p, std::move(plan), mountpoint)) {
-    return report.failed(*complaint);
-  }
-  return run(p, mountpoint);
+  const auto complaint = build(p, std::move(plan), mountpoint);
+  const int code = complaint ? report.failed(*complaint) : run(p, mountpoint);
+  cache->remove();
+  return code;
 }
 
 }  // namespace swarmfs::fs

@@ -22,6 +22,11 @@ std::optional<net::Wish> OpenFile::on_read(storage::ByteRange range) {
                    reader_};
 }
 
+storage::ByteRange OpenFile::window() const {
+  const storage::ByteRange window = readahead_.window();
+  return {file_.begin + window.begin, file_.begin + window.end};
+}
+
 void OpenFile::hold(HeldRead& read) {
   held_.push_back(read);
   readahead_.on_wait(clock_.now());

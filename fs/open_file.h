@@ -61,6 +61,9 @@ class OpenFile {
   using HeldReads = boost::intrusive::list<HeldRead, boost::intrusive::constant_time_size<false>>;
   [[nodiscard]] HeldReads& held() { return held_; }
   [[nodiscard]] const Readahead& readahead() const { return readahead_; }
+  [[nodiscard]] storage::ByteRange file() const { return file_; }  // torrent offsets
+  // Where its reader is, with what is read ahead for it. Torrent offsets.
+  [[nodiscard]] storage::ByteRange window() const;
 
  private:
   struct Lingering {

@@ -22,8 +22,8 @@ inline constexpr std::uint16_t kDefaultPort = 6881;
 // How long a read waits on a `-o soft` mount when `timeo` does not say: what NFS waits over TCP.
 inline constexpr std::chrono::seconds kDefaultSoftTimeout{60};
 
-// What the program may take of memory for data, when --memory-limit does not say.
-inline constexpr std::uint64_t kDefaultMemoryLimit = 64 * 1024 * 1024;
+// When --memory-limit does not say.
+inline constexpr std::uint64_t kDefaultMemoryLimit = net::kUsualMemory;
 
 // What is fetched beyond what readers are about to read.
 enum class Prefetch : std::uint8_t {

@@ -52,7 +52,7 @@ std::optional<Readahead::Plan> Readahead::on_read(storage::ByteRange read, net::
 
 // Plans anew when a quarter of the window has been consumed, not at every READ.
 std::optional<Readahead::Plan> Readahead::plan() {
-  const std::uint64_t size = window();
+  const std::uint64_t size = window_size();
   const std::uint64_t end = std::min(file_size_, run_end_ + std::min(size, file_size_));
   if (end <= planned_end_ || end <= run_end_) return std::nullopt;
   if (planned_end_ > run_end_ && planned_end_ - run_end_ > size - size / 4) return std::nullopt;
@@ -85,11 +85,17 @@ void Readahead::disarm() {
   planned_end_ = 0;
 }
 
+storage::ByteRange Readahead::window() const {
+  if (run_bytes_ == 0) return {};
+  const std::uint64_t next = std::min(run_end_ + kSlack, file_size_);
+  return {run_end_ - std::min(run_end_, kSlack), std::max(planned_end_, next)};
+}
+
 double Readahead::rate() const {
   return bytes_ / std::max(seconds_, kShortestSeconds);
 }
 
-std::uint64_t Readahead::window() const {
+std::uint64_t Readahead::window_size() const {
   const double ahead = rate() * std::chrono::duration<double>(kAhead).count();
   const std::uint64_t wished = ahead >= static_cast<double>(max_window_)
                                    ? max_window_

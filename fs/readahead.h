@@ -52,13 +52,17 @@ class Readahead {
   // Forgets the plan (the reader went away); arms anew by reading on.
   void disarm();
 
+  // Where the reader is: what it may ask for again because READs arrive out of order, and all that
+  // is planned. Empty before the first READ, and after disarm().
+  [[nodiscard]] storage::ByteRange window() const;
+
   [[nodiscard]] bool armed() const { return armed_; }
   [[nodiscard]] double rate() const;  // bytes per second while not waiting; 0: unknown
 
  private:
   [[nodiscard]] std::optional<Plan> plan();
   void count(std::uint64_t bytes, net::TimePoint now);
-  [[nodiscard]] std::uint64_t window() const;
+  [[nodiscard]] std::uint64_t window_size() const;
 
   std::uint64_t file_size_;
   std::uint64_t max_window_;

@@ -11,7 +11,10 @@ using storage::PieceIndex;
 
 ResumeKeeper::ResumeKeeper(Parts parts)
     : parts_(std::move(parts)), last_used_(parts_.known.last_used) {
-  parts_.store.on_used([this](PieceIndex piece) { last_used_[piece.value()] = parts_.now(); });
+  parts_.store.on_used([this](PieceIndex piece) {
+    last_used_[piece.value()] = parts_.now();
+    if (parts_.used) parts_.used(piece);
+  });
 }
 
 ResumeKeeper::~ResumeKeeper() {

@@ -40,6 +40,7 @@ class ResumeKeeper {
     std::function<std::vector<net::Endpoint>()> peers;  // that delivered, the best first
     std::function<int(const storage::Resume&)> save;    // runs on a worker; zero or an errno
     std::function<void(const std::string&)> warn;
+    std::function<void(storage::PieceIndex)> used = {};  // told of each use, too
   };
   explicit ResumeKeeper(Parts parts);
   ~ResumeKeeper();

@@ -308,6 +308,20 @@ Task<void> TorrentFs::stop() {
   co_await tasks_.join();
 }
 
+std::vector<storage::ByteRange> TorrentFs::windows() const {
+  std::vector<storage::ByteRange> windows = waiting_for();
+  for (const Slot& slot : slots_)
+    if (slot.file && !slot.file->window().empty()) windows.push_back(slot.file->window());
+  return windows;
+}
+
+std::vector<storage::ByteRange> TorrentFs::open_ranges() const {
+  std::vector<storage::ByteRange> files;
+  for (const Slot& slot : slots_)
+    if (slot.file) files.push_back(slot.file->file());
+  return files;
+}
+
 std::vector<storage::ByteRange> TorrentFs::waiting_for() const {
   std::vector<storage::ByteRange> ranges;
   for (const auto& [id, held] : held_) ranges.push_back(held->range);

@@ -133,6 +133,13 @@ class TorrentFs {
   [[nodiscard]] std::size_t held_reads() const { return held_.size(); }
   // Torrent offsets that readers wait for, in no order.
   [[nodiscard]] std::vector<storage::ByteRange> waiting_for() const;
+  // That, and where every reader is, with what is read ahead for it.
+  [[nodiscard]] std::vector<storage::ByteRange> windows() const;
+  // The bytes of every file that is open, once for each handle; of every file that is shown.
+  [[nodiscard]] std::vector<storage::ByteRange> open_ranges() const;
+  [[nodiscard]] const std::vector<storage::ByteRange>& shown_ranges() const {
+    return tree_.shown();
+  }
   [[nodiscard]] std::size_t open_files() const { return open_files_; }
 
  private:

@@ -20,8 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMiB = 1024 * 1024;
-// Ten seconds at 40 Mbit/s, the window of one reader of the largest films, is 48 MiB.
-constexpr std::size_t kUsualPool = 48 * kMiB;
 // What the swarm keeps out of open pieces for its connections.
 constexpr std::size_t kPoolReserve = 8 * kMiB;
 
@@ -243,7 +241,7 @@ void TorrentSession::State::begin_data() {
     pex.reset();
     connections.make_private();
   }
-  pool.grow(pool_size(metainfo.layout.piece_length()) / storage::kBlockSize);
+  pool.grow(pool_size(metainfo.layout.piece_length(), parts.memory_limit) / storage::kBlockSize);
   store.emplace(storage::PieceStore::Parts{
       .executor = parts.executor,
       .layout = metainfo.layout,
@@ -271,8 +269,9 @@ Task<Result<void>> TorrentSession::State::wait(std::shared_ptr<State> self) {
 
 // -- the public face
 
-std::size_t pool_size(std::uint32_t piece_length) {
-  return std::max(kUsualPool, 2 * std::size_t{piece_length} + kPoolReserve);
+std::size_t pool_size(std::uint32_t piece_length, std::uint64_t memory_limit) {
+  const std::uint64_t left = memory_limit - std::min(memory_limit, kMemoryBesideBlocks);
+  return std::max<std::size_t>(left, 2 * std::size_t{piece_length} + kPoolReserve);
 }
 
 TorrentSession::TorrentSession(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {}

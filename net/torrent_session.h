@@ -33,10 +33,15 @@
 
 namespace swarmfs::net {
 
-// Bytes of blocks for a torrent with pieces of this length: enough for several readers' windows,
-// and at least two pieces and what connections read into, or a torrent of large pieces would stand
-// still.
-[[nodiscard]] std::size_t pool_size(std::uint32_t piece_length);
+// What the program takes besides blocks: itself and its libraries (13 MiB measured), buffers for
+// what is read back, connections, and a bit of everything a piece.
+inline constexpr std::uint64_t kMemoryBesideBlocks = 16 * 1024 * 1024;
+// Bytes of blocks for a torrent with pieces of this length in a program that is to stay within
+// `memory_limit`: what it leaves, and at least two pieces and what connections read into, or a
+// torrent of large pieces would stand still.
+[[nodiscard]] std::size_t pool_size(std::uint32_t piece_length, std::uint64_t memory_limit);
+// Ten seconds at 40 Mbit/s, the window of one reader of the largest films, is 48 MiB of blocks.
+inline constexpr std::uint64_t kUsualMemory = 64 * 1024 * 1024;
 
 class TorrentSession {
  public:
@@ -59,6 +64,7 @@ class TorrentSession {
     LocalInterface interface = {};   // that trackers are reached by
     std::size_t user_tiers = 0;      // the first ones of `trackers`, which the user named
     bool allow_local = false;
+    std::uint64_t memory_limit = kUsualMemory;
     // What is in the cache file already, as an earlier process said. Asked once, when the metainfo
     // is there.
     std::function<storage::Bitfield(const storage::Metainfo&)> claimed = {};

@@ -21,7 +21,7 @@ Bitfield pieces_under(const Layout& layout, std::span<const ByteRange> ranges) {
 
 struct Candidate {
   bool pinned;
-  std::uint32_t used;
+  UseTime used;
   PieceIndex piece;
   auto operator<=>(const Candidate&) const = default;
 };
@@ -33,7 +33,7 @@ std::vector<Candidate> candidates(const Evictable& cache) {
   std::optional<PieceIndex> piece = cache.layout.first_piece();
   for (; piece; piece = cache.layout.next(*piece)) {
     if (!cache.stored.test(*piece) || open.test(*piece)) continue;
-    const std::uint32_t used = cache.last_used[piece->value()];
+    const UseTime used = cache.last_used[piece->value()];
     if (used < cache.used_before) all.push_back({pinned.test(*piece), used, *piece});
   }
   return all;
@@ -54,8 +54,8 @@ std::vector<PieceIndex> first_to_leave(const Evictable& cache, std::uint64_t byt
   return leaving;
 }
 
-std::uint32_t oldest_use(const Evictable& cache) {
-  std::uint32_t oldest = UINT32_MAX;
+UseTime oldest_use(const Evictable& cache) {
+  UseTime oldest = kNeverUsed;
   for (const Candidate& one : candidates(cache)) oldest = std::min(oldest, one.used);
   return oldest;
 }

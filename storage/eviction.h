@@ -18,20 +18,31 @@
 
 namespace swarmfs::storage {
 
+// A point in time at which pieces were used: Unix minutes, which outlive a process, and in the lower
+// half the order of what one process used within a minute.
+using UseTime = std::uint64_t;
+inline constexpr UseTime kNeverUsed = UINT64_MAX;
+[[nodiscard]] constexpr UseTime use_time(std::uint32_t minutes, std::uint32_t order = 0) {
+  return UseTime{minutes} << 32U | order;
+}
+[[nodiscard]] constexpr std::uint32_t minutes_of(UseTime time) {
+  return static_cast<std::uint32_t>(time >> 32U);
+}
+
 struct Evictable {
   const Layout& layout;
   const Bitfield& stored;                    // whose bytes are in the file
-  std::span<const std::uint32_t> last_used;  // by piece; a larger number is later
+  std::span<const UseTime> last_used;  // by piece; a larger number is later
   std::span<const ByteRange> windows = {};   // torrent offsets
   std::span<const ByteRange> pinned = {};
   // Pieces used at this time or later stay. For giving room to others.
-  std::uint32_t used_before = UINT32_MAX;
+  UseTime used_before = kNeverUsed;
 };
 
 // The first ones, enough to free `bytes`, or all that may go.
 [[nodiscard]] std::vector<PieceIndex> first_to_leave(const Evictable& cache, std::uint64_t bytes);
-// When the first of them was used; UINT32_MAX: none may go.
-[[nodiscard]] std::uint32_t oldest_use(const Evictable& cache);
+// When the first of them was used; kNeverUsed: none may go.
+[[nodiscard]] UseTime oldest_use(const Evictable& cache);
 
 // Players and ffprobe read up to 700 KiB of a file's head before they decide (measured), and find
 // an index (moov, cues, a ZIP's directory) in the last one or two MiB.

@@ -216,6 +216,7 @@ void PieceStore::State::doubt_stored() {
 }
 
 void PieceStore::State::warn_write_failed(error_code ec) {
+  if (ec == StorageErrc::cache_full) return;  // who says so has told why
   if (std::exchange(write_failed, true) || !is_news(outages) || !parts.warn) return;
   parts.warn("cannot write to the cache (" + ec.message() +
              "); reading goes on from memory, what does not fit is fetched again" +

@@ -14,6 +14,8 @@ class StorageCategory final : public boost::system::error_category {
         return "the cache file is shorter than what was written to it";
       case StorageErrc::closed:
         return "the mount is shutting down";
+      case StorageErrc::cache_full:
+        return "the cache is full";
       case StorageErrc::piece_damaged:
         return "the file does not hold what was downloaded";
       case StorageErrc::resume_version:

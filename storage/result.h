@@ -22,6 +22,7 @@ namespace swarmfs::storage {
 enum class StorageErrc {
   short_read = 1,  // the cache file ends before the bytes that were written to it
   closed,          // the store is shutting down; the read will not be answered
+  cache_full,      // there is no room for the piece; it stays in memory while that lasts
   piece_damaged,   // a piece that was claimed to be in the file is something else
   // -- what is remembered of a cache file
   resume_version,

@@ -57,11 +57,12 @@ class Ledger {
   [[nodiscard]] std::size_t outstanding() const;
   // Who could deliver the piece and what is asked of them, for a report.
   [[nodiscard]] std::string describe(std::uint32_t piece) const;
+  // Some reader wants it, or did a moment ago.
+  [[nodiscard]] bool wanted(std::uint32_t piece) const;
 
  private:
   friend class StreamAudit;
   void add_trace(std::uint32_t stream, std::span<const std::byte> bytes);
-  [[nodiscard]] bool wanted(std::uint32_t piece) const;
   void print(const char* what, const Endpoint& remote, std::uint32_t index,
              std::uint32_t begin) const;
   void on_block(std::uint32_t index, std::uint32_t begin, std::span<const std::byte> data);

@@ -30,6 +30,7 @@ WorldSpec small_world(std::uint64_t seed) {
   spec.disk = DiskSpec{.latency = 2ms, .cached = 0.3};
   spec.leftover = Leftover{.claimed = 0.6, .right = 0.8};
   spec.evict_every = 20ms;
+  spec.evict_wanted = true;
   for (int i = 0; i < 3; ++i) {
     PeerSpec peer;
     peer.link.delay = 10ms;

@@ -112,6 +112,7 @@ Task<void> World::evict_some() {
   while (true) {
     co_await loop_.clock().sleep(spec_.evict_every);
     const auto piece = layout.piece_at(static_cast<std::uint32_t>(rng.below(layout.piece_count())));
+    if (!spec_.evict_wanted && ledger_.wanted(piece->value())) continue;
     if (store_->may_evict(*piece)) (void)co_await store_->evict(*piece);
   }
 }

@@ -39,6 +39,8 @@ struct WorldSpec {
   std::optional<DiskSpec> disk;      // empty: memory only
   std::optional<Leftover> leftover;  // only with a disk
   Duration evict_every{};            // some piece is taken out of the file; zero: none is
+  // Also one that is read at that moment. A read of two large pieces may then never see both.
+  bool evict_wanted = false;
   std::size_t pool_blocks = 4096;
   Duration warm_up{};         // mounted for this long before the readers start
   Duration horizon = 120s;    // readers that are not done by then have failed

@@ -146,11 +146,34 @@ TEST_F(CacheDirTest, WhatIsNoFileInPlaceOfDataIsNamedAndLeftAlone) {
 
 TEST_F(CacheDirTest, DataLongerThanTheTorrentIsCut) {
   write("data", "0123456789");
-  EXPECT_TRUE(claim()->cut_data(4));
+  const storage::Layout four(4, 16384), hundred(100, 16384);
+  storage::Bitfield claimed(1);
+  claimed.set(four.first_piece());
+  EXPECT_TRUE(claim()->trim_data(four, claimed));
   EXPECT_EQ(content(ours() / "data"), "0123");
-  EXPECT_FALSE(claim()->cut_data(4));
-  EXPECT_FALSE(claim()->cut_data(100));
+  EXPECT_FALSE(claim()->trim_data(four, claimed));
+  EXPECT_FALSE(claim()->trim_data(hundred, claimed));
   EXPECT_EQ(content(ours() / "data"), "0123") << "never longer";
+}
+
+TEST_F(CacheDirTest, DataThatNobodyClaimsGivesItsSpaceBack) {
+  constexpr std::size_t kPiece = 65536;
+  const storage::Layout layout(8 * kPiece, kPiece);
+  const std::string text(8 * kPiece, 'x');
+  write("data", text);
+  storage::Bitfield claimed(8);
+  for (const std::uint32_t n : {1U, 2U, 5U}) claimed.set(*layout.piece_at(n));
+  struct stat info {};
+  EXPECT_FALSE(claim()->trim_data(layout, claimed));
+  const std::string left = content(ours() / "data");
+  ASSERT_EQ(left.size(), text.size());
+  if (left == text) GTEST_SKIP() << "this file system makes no holes";
+  for (std::size_t n = 0; n < 8; ++n) {
+    const bool kept = n == 1 || n == 2 || n == 5;
+    EXPECT_EQ(left.substr(n * kPiece, kPiece), std::string(kPiece, kept ? 'x' : '\0')) << n;
+  }
+  ASSERT_EQ(::stat((ours() / "data").c_str(), &info), 0);
+  EXPECT_LE(info.st_blocks, 4 * static_cast<long>(kPiece) / 512);
 }
 
 TEST_F(CacheDirTest, TheLockOfADeadProcessIsTakenOver) {

@@ -33,6 +33,15 @@ bencode::Dictionary info_dictionary() {
   return info;
 }
 
+TEST(PoolSizeTest, BlocksTakeWhatTheProgramLeavesAndTwoPiecesInAnyCase) {
+  constexpr std::uint64_t kMiB = 1024 * 1024;
+  EXPECT_EQ(pool_size(kMiB, kUsualMemory), 48 * kMiB);
+  EXPECT_EQ(pool_size(kMiB, 256 * kMiB), 240 * kMiB);
+  EXPECT_EQ(pool_size(kMiB, 32 * kMiB), 16 * kMiB);
+  EXPECT_EQ(pool_size(16 * kMiB, 32 * kMiB), 40 * kMiB);
+  EXPECT_EQ(pool_size(kMiB, 0), 10 * kMiB);
+}
+
 class TorrentSessionTest : public ConnectionsWorld {
  protected:
   ~TorrentSessionTest() override {

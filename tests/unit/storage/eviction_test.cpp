@@ -17,7 +17,7 @@ constexpr std::uint32_t kPiece = 64 * 1024;
 
 // A cache of some pieces, all there, used at the times given.
 struct Cache {
-  explicit Cache(std::vector<std::uint32_t> times)
+  explicit Cache(std::vector<UseTime> times)
       : layout(times.size() * std::uint64_t{kPiece}, kPiece),
         stored(layout.piece_count()),
         last_used(std::move(times)) {
@@ -40,10 +40,10 @@ struct Cache {
 
   Layout layout;
   Bitfield stored;
-  std::vector<std::uint32_t> last_used;
+  std::vector<UseTime> last_used;
   std::vector<ByteRange> windows;
   std::vector<ByteRange> pinned;
-  std::uint32_t used_before = UINT32_MAX;
+  UseTime used_before = kNeverUsed;
 };
 
 TEST(EvictionTest, TheLeastRecentlyUsedLeavesFirst) {
@@ -54,6 +54,13 @@ TEST(EvictionTest, TheLeastRecentlyUsedLeavesFirst) {
   EXPECT_THAT(cache.leaving(UINT64_MAX), ElementsAre(1, 2, 0, 3));
   EXPECT_THAT(cache.leaving(0), IsEmpty());
   EXPECT_EQ(oldest_use(cache.view()), 10U);
+}
+
+TEST(EvictionTest, MinutesCountBeforeTheOrderWithinThem) {
+  EXPECT_LT(use_time(6, 900), use_time(7, 1));
+  EXPECT_LT(use_time(7, 1), use_time(7, 2));
+  EXPECT_EQ(minutes_of(use_time(7, 900)), 7U);
+  EXPECT_LT(use_time(UINT32_MAX, 0), kNeverUsed);
 }
 
 TEST(EvictionTest, PiecesOfTheSameTimeLeaveInTheOrderOfReading) {
@@ -72,7 +79,7 @@ TEST(EvictionTest, AReadersWindowNeverLeaves) {
   EXPECT_THAT(cache.leaving(UINT64_MAX), ElementsAre(3));
   cache.windows = {{0, UINT64_MAX}};
   EXPECT_THAT(cache.leaving(UINT64_MAX), IsEmpty());
-  EXPECT_EQ(oldest_use(cache.view()), UINT32_MAX);
+  EXPECT_EQ(oldest_use(cache.view()), kNeverUsed);
 }
 
 TEST(EvictionTest, AnEmptyWindowKeepsNothing) {
@@ -100,7 +107,7 @@ TEST(EvictionTest, AShortLastPieceFreesWhatItHas) {
   const Layout layout(kPiece + 100, kPiece);
   Bitfield stored(2);
   stored.set_all();
-  const std::vector<std::uint32_t> last_used{2, 1};
+  const std::vector<UseTime> last_used{2, 1};
   const Evictable cache{.layout = layout, .stored = stored, .last_used = last_used};
   EXPECT_EQ(first_to_leave(cache, 100).size(), 1U);
   EXPECT_EQ(first_to_leave(cache, 101).size(), 2U);
@@ -125,9 +132,9 @@ TEST(EvictionTest, TheOrderHoldsForAnyCache) {
     return static_cast<std::uint32_t>(random() % below);
   };
   for (int round = 0; round < 300; ++round) {
-    Cache cache(std::vector<std::uint32_t>(1 + draw(40), 0));
+    Cache cache(std::vector<UseTime>(1 + draw(40), 0));
     const std::uint32_t count = cache.layout.piece_count();
-    for (std::uint32_t& time : cache.last_used) time = draw(8);
+    for (UseTime& time : cache.last_used) time = draw(8);
     Bitfield windowed(count), pinned(count);
     for (std::uint32_t p = 0; p < count; ++p) {
       const PieceIndex piece = *cache.layout.piece_at(p);
