@@ -110,6 +110,7 @@ Task<void> BoundedCache::look_for_prefetch() {
 Task<void> BoundedCache::stop() {
   if (!budget_) co_return;
   co_await budget_->stop();
+  if (own_) co_await own_->stop();
 }
 
 Task<void> BoundedCache::watch() {

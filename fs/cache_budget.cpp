@@ -57,7 +57,7 @@ Task<bool> CacheBudget::room(std::uint64_t bytes) {
   free_ -= bytes;
   in_flight_ += bytes;
   // Holes are made while what there is room for is written.
-  if (crowded_ && !busy_ && free_ < parts_.chunk / 2) tasks_.spawn(refill(parts_.chunk));
+  if (crowded_ && !busy_ && free_ < parts_.chunk) tasks_.spawn(refill(2 * parts_.chunk));
   co_return true;
 }
 

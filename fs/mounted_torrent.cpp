@@ -51,6 +51,8 @@ using namespace std::chrono_literals;
 // hold up a read.
 constexpr unsigned kHashThreads = 1;
 constexpr unsigned kDiskThreads = 2;
+// Room is asked for before a write, so it must not wait behind writes.
+constexpr unsigned kBudgetThreads = 1;
 // Trackers get one second to hear that we leave; past this, something is wrong.
 constexpr unsigned kShutdownSeconds = 3;
 // 100 peers, trackers, some files. More than that is for the limits of net/ to refuse.
@@ -91,6 +93,7 @@ struct Program {
         clock(io.get_executor()),
         hashers(io.get_executor(), kHashThreads),
         disk_workers(io.get_executor(), kDiskThreads),
+        budget_workers(io.get_executor(), kBudgetThreads),
         signals(io, SIGINT, SIGTERM),
         watchers(io.get_executor()),
         life(io.get_executor()) {}
@@ -107,6 +110,7 @@ struct Program {
   net::RealClock clock;
   storage::WorkerPool hashers;
   storage::WorkerPool disk_workers;
+  storage::WorkerPool budget_workers;
   std::string title;
   std::vector<storage::FileRange> selected;
   std::vector<storage::HostPort> hinted_peers;
@@ -180,7 +184,8 @@ void keep_resume(Program& p) {
 void share_cache(Program& p) {
   const storage::Metainfo& metainfo = p.session->metainfo();
   const bool known = p.resume && storage::fits(*p.resume, metainfo.info_hash, metainfo.layout);
-  p.bounded->attach({.store = p.session->store(),
+  p.bounded->attach({.executor = p.io.get_executor(),
+                     .store = p.session->store(),
                      .pinned = storage::pinned_ranges(metainfo.files),
                      .windows = [&fs = *p.fs] { return fs.windows(); },
                      .minutes = unix_minutes},
@@ -424,7 +429,7 @@ std::optional<Complaint> build(Program& p, MountPlan plan, const std::string& mo
   p.bounded = std::make_unique<BoundedCache>(BoundedCache::Parts{
       .executor = p.io.get_executor(),
       .clock = p.clock,
-      .workers = p.disk_workers,
+      .workers = p.budget_workers,
       .disk = *p.disk,
       .root = p.cache_root,
       .limits = {.size = p.options.cache_size, .min_free = p.options.min_free},

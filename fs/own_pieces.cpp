@@ -9,7 +9,9 @@ namespace swarmfs::fs {
 using storage::PieceIndex;
 
 OwnPieces::OwnPieces(Parts parts, std::span<const std::uint32_t> last_used)
-    : parts_(std::move(parts)), used_(parts_.store.layout().piece_count(), 0) {
+    : parts_(std::move(parts)),
+      evictions_(parts_.executor),
+      used_(parts_.store.layout().piece_count(), 0) {
   for (std::size_t i = 0; i < std::min(used_.size(), last_used.size()); ++i)
     used_[i] = storage::use_time(last_used[i]);
 }
@@ -51,14 +53,22 @@ Task<std::uint64_t> OwnPieces::give_up(std::uint64_t bytes, storage::UseTime use
                                                                    .pinned = parts_.pinned,
                                                                    .used_before = used_before},
                                                                   bytes);
-  std::uint64_t freed = 0;
-  for (const PieceIndex piece : leaving) {
-    const error_code ec = co_await parts_.store.evict(piece);
-    if (ec) continue;
-    used_[piece.value()] = 0;
-    freed += parts_.store.layout().piece_size(piece);
-  }
-  co_return freed;
+  // All at once: each hole is a job that waits its turn among the writes.
+  const auto freed = std::make_shared<std::uint64_t>(0);
+  for (const PieceIndex piece : leaving) evictions_.spawn(evict(piece, freed));
+  co_await evictions_.join();
+  co_return *freed;
+}
+
+Task<void> OwnPieces::stop() {
+  co_await evictions_.join();
+}
+
+Task<void> OwnPieces::evict(PieceIndex piece, std::shared_ptr<std::uint64_t> freed) {
+  const error_code ec = co_await parts_.store.evict(piece);
+  if (ec) co_return;
+  used_[piece.value()] = 0;
+  *freed += parts_.store.layout().piece_size(piece);
 }
 
 storage::UseTime OwnPieces::oldest() {

@@ -18,8 +18,8 @@
 
 namespace swarmfs::storage {
 
-// A point in time at which pieces were used: Unix minutes, which outlive a process, and in the lower
-// half the order of what one process used within a minute.
+// A point in time at which pieces were used: Unix minutes, which outlive a process, and in the
+// lower half the order of what one process used within a minute.
 using UseTime = std::uint64_t;
 inline constexpr UseTime kNeverUsed = UINT64_MAX;
 [[nodiscard]] constexpr UseTime use_time(std::uint32_t minutes, std::uint32_t order = 0) {
@@ -31,9 +31,9 @@ inline constexpr UseTime kNeverUsed = UINT64_MAX;
 
 struct Evictable {
   const Layout& layout;
-  const Bitfield& stored;                    // whose bytes are in the file
-  std::span<const UseTime> last_used;  // by piece; a larger number is later
-  std::span<const ByteRange> windows = {};   // torrent offsets
+  const Bitfield& stored;                   // whose bytes are in the file
+  std::span<const UseTime> last_used;       // by piece; a larger number is later
+  std::span<const ByteRange> windows = {};  // torrent offsets
   std::span<const ByteRange> pinned = {};
   // Pieces used at this time or later stay. For giving room to others.
   UseTime used_before = kNeverUsed;

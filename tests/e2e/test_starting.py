@@ -104,7 +104,7 @@ class Starting(Case):
         peer = HonestPeer(self, torrent)
         self.in_background("--allow-local", "--peer", peer.address, torrent.file, mountpoint, mountpoint=mountpoint)
         self.assert_same_file(os.path.join(mountpoint, "film.bin"), torrent.content)
-        self.assertEqual(os.listdir(os.path.join(self.dir, "xdg-cache", "swarmfs")), [torrent.info_hash.hex()])
+        self.assertEqual(sorted(os.listdir(os.path.join(self.dir, "xdg-cache", "swarmfs"))), sorted([torrent.info_hash.hex(), "budget"]))
 
     def test_soft_mounts_give_up_after_their_time(self):
         torrent = self.one_file(MIB)

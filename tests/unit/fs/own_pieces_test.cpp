@@ -28,7 +28,8 @@ class OwnPiecesTest : public testing::Test {
     rig.store->on_used([this](storage::PieceIndex piece) { own->on_used(piece); });
   }
   void begin(std::vector<std::uint32_t> last_used = {}) {
-    own.emplace(OwnPieces::Parts{.store = *rig.store,
+    own.emplace(OwnPieces::Parts{.executor = rig.loop.executor(),
+                                 .store = *rig.store,
                                  .pinned = pinned,
                                  .windows = [this] { return windows; },
                                  .minutes = [this] { return minutes; }},
