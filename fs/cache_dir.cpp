@@ -180,9 +180,10 @@ OrComplaint<CacheDir> CacheDir::claim(const std::string& root, const storage::In
   for (int tries = 0; !own; ++tries) {
     if (const OrComplaint<void> made = make_folders(path); !made) return made.error();
     folder = open_folder(path);
+    if (!folder && errno == ENOENT && tries < kClaimTries) continue;
     if (!folder) return about(path, errno);
     OrComplaint<UniqueFd> lock = take_lock(folder.get(), path);
-    const bool gone = ephemeral && (!lock || was_removed(lock->get()));
+    const bool gone = was_removed(lock ? lock->get() : folder.get());
     if (gone && tries < kClaimTries) continue;
     if (!lock) return lock.error();
     own = *std::move(lock);

@@ -87,6 +87,17 @@ class Listing(CtlCase):
         mount.stop()
         self.assertFalse(self.listed()["album.bin"]["mounted"])
 
+    def test_an_ephemeral_mount_is_marked(self):
+        film = self.one_file(MIB, name="film.bin", piece=64 * KIB)
+        mount = self.mount(film, "--ephemeral", peers=[HonestPeer(self, film).address], cache=self.cache)
+        self.assert_same_file(mount.file(), mount.source())
+        entry = self.listed()["film.bin"]
+        self.assertEqual((entry["ephemeral"], entry["mounted"], entry["pid"]), (True, True, mount.process.pid))
+        self.assertRegex(self.ctl("list")[0], rf"mounted by {mount.process.pid}, ephemeral +film\.bin")
+        self.ctl("remove", "film.bin", code=FAILURE)
+        mount.stop()
+        self.assertEqual(self.listed(), {})
+
     def test_the_text_names_what_it_shows(self):
         film = self.keep("film.bin")
         out, _ = self.ctl("list")

@@ -2,6 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <thread>
+#include <tuple>
+
+#include "fs/cache_dir.h"
 #include "tests/unit/fs/cache_rig.h"
 
 namespace swarmfs::fs {
@@ -83,6 +88,21 @@ TEST_F(CacheRemovalTest, APipeOrAFolderInPlaceOfAFileHangsNothing) {
   std::filesystem::remove_all(film.folder / "resume");
   EXPECT_EQ(remove(film).problem, "");
   EXPECT_FALSE(std::filesystem::exists(film.folder));
+}
+
+TEST_F(CacheRemovalTest, AMountThatBeginsMeanwhileHasItsFolderOrIsNotDisturbed) {
+  const Kept film = add_empty("film");
+  std::atomic<bool> done = false;
+  std::thread remover([&] {
+    while (!done) std::ignore = remove(film);
+  });
+  for (int i = 0; i < 30; ++i) {
+    const auto cache = CacheDir::claim(root_, film.metainfo.info_hash);
+    EXPECT_TRUE(cache) << cache.error().line;
+    EXPECT_EQ(content(film.folder / "lock"), std::to_string(::getpid()) + "\n");
+  }
+  done = true;
+  remover.join();
 }
 
 TEST_F(CacheRemovalTest, WhatIsNotThereIsSaid) {
