@@ -129,6 +129,7 @@ class PiecePicker {
   [[nodiscard]] bool has_room(const Peer& model, bool queueing, const LineShare& line) const;
   void yield_to_readers(TimePoint now);
   [[nodiscard]] bool readers_could_ask(TimePoint now) const;
+  [[nodiscard]] bool begun(storage::PieceIndex piece) const;
   std::optional<storage::BlockId> pick_background(const KnownPeer& known, TimePoint now);
   [[nodiscard]] std::uint64_t blocked_bytes() const;
   [[nodiscard]] bool works_for_blocked(const Peer& model) const;

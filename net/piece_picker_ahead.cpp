@@ -139,13 +139,20 @@ void PiecePicker::yield_to_readers(TimePoint now) {
   }
 }
 
+// Open, and more than looked at: readahead opens a piece before it knows whether it is the one.
+bool PiecePicker::begun(PieceIndex piece) const {
+  const auto found = open_.find(piece);
+  return found != open_.end() && found->second.free() < layout_.block_count(piece);
+}
+
 // What it has begun itself, else the rarest, else what others have begun: each peer on a piece of
 // its own as far as memory goes.
 std::optional<BlockId> PiecePicker::pick_background(const KnownPeer& known, TimePoint now) {
   const auto& [key, peer] = known;
   std::optional<BlockId> others;
   for (auto& [piece, open] : open_) {
-    if (open.free() == 0 || !wants_.contains(piece) || !eligible(known, piece, now)) continue;
+    if (open.free() == 0 || !begun(piece)) continue;
+    if (!wants_.contains(piece) || !eligible(known, piece, now)) continue;
     const auto asked = [&piece = piece](const Peer::Request& r) { return r.block.piece == piece; };
     const auto& requests = peer.model.requests();
     const bool own =
@@ -159,7 +166,7 @@ std::optional<BlockId> PiecePicker::pick_background(const KnownPeer& known, Time
     return others;
   }
   const auto may = [&](PieceIndex piece) {
-    return !open_.contains(piece) && !layout_.is_padding(piece) && eligible(known, piece, now);
+    return !begun(piece) && !layout_.is_padding(piece) && eligible(known, piece, now);
   };
   const std::optional<PieceIndex> rarest = rarest_.pick(wants_.background(), have_, may);
   if (!rarest) nothing_left_at_.insert(key);

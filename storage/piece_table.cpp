@@ -6,7 +6,7 @@
 namespace swarmfs::storage {
 namespace {
 
-bool may_follow(PieceState now, PieceState next) {
+[[maybe_unused]] bool may_follow(PieceState now, PieceState next) {
   switch (next) {
     case PieceState::missing:
       return now != PieceState::missing;

@@ -205,7 +205,10 @@ class Watched {
 TEST(BackgroundTest, ItNeverGoesBeforeAReaderAndAlwaysTakesTheRarest) {
   const unsigned first = std::random_device()();
   std::cerr << "seed " << first << "\n";
-  for (unsigned seed = first; seed != first + 20; ++seed) {
+  // The first one: readahead had opened a piece and asked for none of it.
+  std::vector<unsigned> seeds = {644197773};
+  for (unsigned more = 0; more < 20; ++more) seeds.push_back(first + more);
+  for (const unsigned seed : seeds) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Watched watched(seed);
     for (int step = 0; step < 60; ++step) {
