@@ -34,8 +34,10 @@ constexpr Duration kStalled = 1s;
 constexpr double kHedgeShare = 0.03;
 constexpr double kHedgeShareStalled = 0.10;
 constexpr double kHedgeBurst = 64.0 * storage::kBlockSize;
-// Only while this much of what the line holds is not asked for, or the reader is stalled.
+// Only while this much of what the line holds is not asked for, or when a reader has waited for
+// longer than a peer that is on time takes.
 constexpr double kRoomForCopies = 0.25;
+constexpr Duration kPatience = 250ms;
 // Readahead leaves this share of the open-piece budget to whoever blocks next.
 constexpr std::size_t kAheadNumerator = 3, kAheadDenominator = 4;
 // And the background most of it to both.
@@ -483,7 +485,7 @@ void PiecePicker::hedge(const Wanted& wanted, TimePoint now) {
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   probe(wanted, found->second, now);
   // On a full line a second copy delays the first ones.
-  if (!line.has_room(kRoomForCopies) && now - wanted.since < kStalled) return;
+  if (!line.has_room(kRoomForCopies) && now - wanted.since < kPatience) return;
   for (auto& [eta, known] : spare) {
     while (hedge_credit_ >= storage::kBlockSize && !known->second.model.full(kSlack)) {
       if (!hedge_one(wanted, found->second, *known, now)) break;
