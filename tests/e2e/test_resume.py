@@ -314,9 +314,9 @@ class WhileMounted(ResumeCase):
         self.read_all_of_it(mount)
         self.read_all_of_it(mount)
         said = ("cannot write to the cache", "the cache is full")
-        warnings = [line for line in mount.log().splitlines() if any(words in line for words in said)]
-        self.assertTrue(warnings)
-        self.assertLess(len(warnings), 12, "a line each time there are twice as many outages")
+        warnings = lambda: [line for line in mount.log().splitlines() if any(words in line for words in said)]
+        until(warnings, "the warning, which comes when a write is tried", 10)
+        self.assertLess(len(warnings()), 12, "a line each time there are twice as many outages")
         mount.stop()
 
     def test_there_are_hardly_any_descriptors(self):
