@@ -132,12 +132,8 @@ void drop(Check& check) {
   check.result.dropped = true;
   const UniqueFd data = open_folder_data(check.folder, O_RDWR);
   for (const PieceIndex piece : check.wrong) {
-    const ByteRange range = check.metainfo.layout.range(piece);
     // A file system that cannot do this keeps the space until the torrent is removed.
-    if (data) {
-      std::ignore = ::fallocate(data.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                static_cast<off_t>(range.begin), static_cast<off_t>(range.size()));
-    }
+    if (data) std::ignore = storage::punch_hole(data.get(), check.metainfo.layout.range(piece));
   }
 }
 

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "fs/cache_usage.h"
@@ -144,8 +145,7 @@ void punch_unclaimed(int data, storage::ByteRange range, const storage::Layout& 
     const storage::ByteRange bytes = layout.range(piece);
     at = bytes.end;
     if (claimed.test(piece)) continue;
-    ::fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(bytes.begin),
-                static_cast<off_t>(bytes.size()));
+    std::ignore = storage::punch_hole(data, bytes);
   }
 }
 

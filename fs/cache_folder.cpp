@@ -58,21 +58,6 @@ bool is_still(int folder, const UniqueFd& lock) {
          named.st_ino == held.st_ino && named.st_dev == held.st_dev;
 }
 
-UniqueFd try_lock(int folder) {
-  UniqueFd lock = open_in(folder, "lock", O_RDWR | O_CREAT);
-  if (!lock) return lock;
-  if (!is_plain(lock)) {
-    errno = EINVAL;
-    return {};
-  }
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
-  if (!is_still(folder, lock)) {
-    errno = EWOULDBLOCK;
-    return {};
-  }
-  return lock;
-}
-
 }  // namespace
 
 UniqueFd open_cache_folder(int root, const std::string& name) {
@@ -89,11 +74,26 @@ std::optional<LockHolder> find_lock_holder(int folder) {
   return parse_holder({text.data(), n > 0 ? static_cast<std::size_t>(n) : 0});
 }
 
+UniqueFd try_folder_lock(int folder) {
+  UniqueFd lock = open_in(folder, "lock", O_RDWR | O_CREAT);
+  if (!lock) return lock;
+  if (!is_plain(lock)) {
+    errno = EINVAL;
+    return {};
+  }
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
+  if (!is_still(folder, lock)) {
+    errno = EWOULDBLOCK;
+    return {};
+  }
+  return lock;
+}
+
 UniqueFd take_folder_lock(int folder) {
-  UniqueFd lock = try_lock(folder);
+  UniqueFd lock = try_folder_lock(folder);
   for (int i = 1; !lock && errno == EWOULDBLOCK && i < kLockTries; ++i) {
     ::poll(nullptr, 0, kLockPauseMs);
-    lock = try_lock(folder);
+    lock = try_folder_lock(folder);
   }
   if (!lock) return lock;
   const std::string me = std::to_string(::getpid()) + std::string(kToolMark) + "\n";

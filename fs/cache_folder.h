@@ -32,7 +32,11 @@ struct LockHolder {
 };
 // Who uses the folder now.
 [[nodiscard]] std::optional<LockHolder> find_lock_holder(int folder);
-// Keeps all others out until it is closed, and says that we are a tool. Waits a tenth of a second
+// Keeps all others out until it is closed: at once or not at all, and without a word, for who needs
+// the folder for a moment. Empty: errno says why, EWOULDBLOCK when somebody uses the folder or has
+// removed it.
+[[nodiscard]] storage::UniqueFd try_folder_lock(int folder);
+// The same, and says that we are a tool. Waits a tenth of a second
 // for those who only have a look. Empty: errno says why, EWOULDBLOCK when somebody uses the folder.
 [[nodiscard]] storage::UniqueFd take_folder_lock(int folder);
 
@@ -46,9 +50,9 @@ struct LockHolder {
 // The plain file `data`. Empty: there is none.
 [[nodiscard]] storage::UniqueFd open_folder_data(int folder, int flags);
 
-// Of one of the files; 0: it is not there.
+// Of one file, as du counts; 0: it is not there, or is no plain file.
 [[nodiscard]] std::uint64_t disk_bytes(int folder, const char* name);
-// Of all of them.
+// Of all that we put there.
 [[nodiscard]] std::uint64_t disk_bytes(int folder);
 [[nodiscard]] bool is_there(int folder, const char* name);
 

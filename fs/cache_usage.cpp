@@ -1,21 +1,19 @@
 #include "fs/cache_usage.h"
 
 #include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 #include <functional>
 #include <memory>
 
+#include "fs/cache_folder.h"
 #include "fs/small_file.h"
 
 namespace swarmfs::fs {
 namespace {
 
-constexpr std::size_t kHashDigits = 40;    // SHA-1 in hex
-constexpr std::uint64_t kStatBlock = 512;  // st_blocks counts these, whatever the file system does
+constexpr std::size_t kHashDigits = 40;  // SHA-1 in hex
 
 void each_entry(const std::string& folder, const std::function<void(int, const char*)>& visit) {
   storage::UniqueFd fd = open_folder(folder);
@@ -46,11 +44,7 @@ std::vector<std::string> cache_folders(const std::string& root) {
 
 std::uint64_t cache_usage(const std::string& root) {
   std::uint64_t bytes = 0;
-  const auto add = [&bytes](int folder, const char* name) {
-    struct stat info {};
-    if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode)) return;
-    bytes += static_cast<std::uint64_t>(std::max<blkcnt_t>(info.st_blocks, 0)) * kStatBlock;
-  };
+  const auto add = [&bytes](int folder, const char* name) { bytes += disk_bytes(folder, name); };
   for (const std::string& folder : cache_folders(root)) each_entry(root + "/" + folder, add);
   return bytes;
 }

@@ -1,7 +1,5 @@
 #include "fs/ephemeral.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +7,7 @@
 #include <system_error>
 #include <vector>
 
+#include "fs/cache_folder.h"
 #include "fs/cache_usage.h"
 #include "fs/small_file.h"
 
@@ -43,9 +42,7 @@ void remove_left_overs(const std::string& root) {
     const std::string path = root + "/" + name;
     const storage::UniqueFd folder = open_folder(path);
     if (!folder) continue;
-    const storage::UniqueFd lock = open_in(folder.get(), kLock, O_RDWR | O_CREAT);
-    if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 || was_removed(lock.get())) continue;
-    remove_cache_folder(path);
+    if (const storage::UniqueFd lock = try_folder_lock(folder.get())) remove_cache_folder(path);
   }
 }
 

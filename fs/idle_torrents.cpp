@@ -1,18 +1,16 @@
 #include "fs/idle_torrents.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <optional>
-#include <span>
+#include <tuple>
 #include <vector>
 
+#include "fs/cache_folder.h"
 #include "fs/cache_usage.h"
-#include "fs/ephemeral.h"
 #include "fs/small_file.h"
 #include "storage/eviction.h"
 #include "storage/metainfo_limits.h"
@@ -23,14 +21,6 @@ namespace {
 
 using storage::PieceIndex;
 using storage::UniqueFd;
-
-constexpr std::uint64_t kStatBlock = 512;  // st_blocks counts these
-
-std::uint64_t bytes_on_disk(int fd) {
-  struct stat info {};
-  if (::fstat(fd, &info) != 0) return 0;
-  return static_cast<std::uint64_t>(std::max<blkcnt_t>(info.st_blocks, 0)) * kStatBlock;
-}
 
 struct Idle {
   std::string path;
@@ -45,21 +35,13 @@ std::optional<storage::Resume> load_resume(int folder) {
   return *std::move(resume);
 }
 
-// A lock that somebody else holds, or that is gone, is no lock.
-UniqueFd try_lock(int folder) {
-  UniqueFd lock = open_in(folder, "lock", O_RDWR | O_CREAT);
-  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 || was_removed(lock.get())) return {};
-  return lock;
-}
-
 std::vector<Idle> find_idle(const std::string& root) {
   std::vector<Idle> idle;
   for (const std::string& name : cache_folders(root)) {
     const std::string path = root + "/" + name;
     const UniqueFd folder = open_folder(path);
     if (!folder) continue;
-    const UniqueFd data = open_in(folder.get(), "data", O_RDONLY);
-    if (!data || bytes_on_disk(data.get()) == 0 || !try_lock(folder.get())) continue;
+    if (disk_bytes(folder.get(), "data") == 0 || !try_folder_lock(folder.get())) continue;
     const std::optional<storage::Resume> resume = load_resume(folder.get());
     std::uint32_t last = 0;
     if (resume && !resume->last_used.empty())
@@ -76,11 +58,6 @@ bool save_resume(int folder, const storage::Resume& resume) {
   return replace_file(folder, "resume", storage::encode_resume(resume)) == 0;
 }
 
-void punch(int fd, storage::ByteRange range) {
-  ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.begin),
-              static_cast<off_t>(range.size()));
-}
-
 void give_up_pieces(int folder, int data, storage::Resume resume, std::uint64_t bytes) {
   const storage::Layout layout(resume.total_size, resume.piece_length);
   std::vector<storage::UseTime> used;
@@ -92,7 +69,8 @@ void give_up_pieces(int folder, int data, storage::Resume resume, std::uint64_t 
     resume.last_used[piece.value()] = 0;
   }
   const bool saved = save_resume(folder, resume);
-  for (const PieceIndex piece : leaving) punch(data, layout.range(piece));
+  for (const PieceIndex piece : leaving)
+    std::ignore = storage::punch_hole(data, layout.range(piece));
   // A full disk may have had no room for it before. What is claimed and not there is found out when
   // it is read.
   if (!saved) save_resume(folder, resume);
@@ -102,17 +80,17 @@ void give_up_pieces(int folder, int data, storage::Resume resume, std::uint64_t 
 std::uint64_t give_up(const std::string& path, std::uint64_t bytes) {
   const UniqueFd folder = open_folder(path);
   if (!folder) return 0;
-  const UniqueFd lock = try_lock(folder.get());
-  const UniqueFd data = open_in(folder.get(), "data", O_RDWR);
+  const UniqueFd lock = try_folder_lock(folder.get());
+  const UniqueFd data = open_folder_data(folder.get(), O_RDWR);
   if (!lock || !data) return 0;
-  const std::uint64_t before = bytes_on_disk(data.get());
+  const std::uint64_t before = disk_bytes(folder.get(), "data");
   std::optional<storage::Resume> resume = load_resume(folder.get());
   if (!resume || resume->pieces.none()) {
     if (::ftruncate(data.get(), 0) != 0) return 0;
   } else {
     give_up_pieces(folder.get(), data.get(), *std::move(resume), bytes);
   }
-  const std::uint64_t after = bytes_on_disk(data.get());
+  const std::uint64_t after = disk_bytes(folder.get(), "data");
   return before - std::min(before, after);
 }
 

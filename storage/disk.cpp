@@ -84,6 +84,16 @@ UniqueFd::~UniqueFd() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+error_code punch_hole(int fd, ByteRange range) {
+  const auto begin = static_cast<off_t>(range.begin);
+  const auto size = static_cast<off_t>(range.size());
+  int failed = 0;
+  do {
+    failed = ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, size);
+  } while (failed != 0 && errno == EINTR);
+  return failed != 0 ? last_error() : error_code();
+}
+
 Result<std::unique_ptr<RealDisk>> RealDisk::open(const std::filesystem::path& directory,
                                                  WorkerPool& workers) {
   const std::filesystem::path path = directory / "data";
@@ -177,15 +187,7 @@ Task<error_code> RealDisk::write(std::uint64_t offset,
 
 Task<error_code> RealDisk::punch(ByteRange range) {
   error_code result;
-  auto job = [fd = fd_.get(), range, &result] {
-    const auto begin = static_cast<off_t>(range.begin);
-    const auto size = static_cast<off_t>(range.size());
-    int failed = 0;
-    do {
-      failed = ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, size);
-    } while (failed != 0 && errno == EINTR);
-    if (failed != 0) result = last_error();
-  };
+  auto job = [fd = fd_.get(), range, &result] { result = punch_hole(fd, range); };
   co_await workers_.run(job);
   co_return result;
 }

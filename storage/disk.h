@@ -37,6 +37,10 @@ class UniqueFd {
   int fd_ = -1;
 };
 
+// Gives the space of a file's range back: it reads as zeros, and the file stays as long as it is.
+// Blocks. errc::not_supported where the file system makes no holes.
+[[nodiscard]] error_code punch_hole(int fd, ByteRange range);
+
 class Disk {
  public:
   virtual ~Disk() = default;
