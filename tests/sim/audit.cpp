@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <deque>
 #include <sstream>
 
 namespace swarmfs::sim {
@@ -87,6 +88,26 @@ void Ledger::on_block(std::uint32_t index, std::uint32_t begin, std::span<const 
     return;
   }
   if (!arrived_.emplace(offset, true).second) redundant_ += data.size();
+  marks_.push_back({loop_.clock().now(), received_, redundant_});
+}
+
+double Ledger::most_redundant(double share) const {
+  const auto beyond = [share](const Mark& mark) {
+    return static_cast<double>(mark.redundant) - share * static_cast<double>(mark.received);
+  };
+  double most = 0;
+  std::deque<const Mark*> begins;  // of the windows that end here; the least comes first
+  static constexpr Mark kNothing{TimePoint{}, 0, 0};
+  const Mark* before = &kNothing;
+  for (const Mark& mark : marks_) {
+    while (!begins.empty() && beyond(*begins.back()) >= beyond(*before)) begins.pop_back();
+    begins.push_back(before);
+    before = &mark;
+    while (begins.size() > 1 && mark.at - begins.front()->at > kRedundancyWindow)
+      begins.pop_front();
+    most = std::max(most, beyond(mark) - beyond(*begins.front()));
+  }
+  return most;
 }
 
 StreamAudit::StreamAudit(Ledger& ledger, Endpoint remote, std::uint32_t number)

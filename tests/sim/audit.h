@@ -47,6 +47,9 @@ class Ledger {
   [[nodiscard]] std::uint64_t redundant() const {
     return redundant_;
   }  // ... that had come before, both right
+  // The most that was redundant within 10 s beyond `share` of what came in them.
+  static constexpr Duration kRedundancyWindow = 10s;
+  [[nodiscard]] double most_redundant(double share) const;
   [[nodiscard]] std::uint64_t corrupt() const { return corrupt_; }  // ... that were wrong
   [[nodiscard]] std::uint64_t unwanted() const {
     return unwanted_;
@@ -78,6 +81,11 @@ class Ledger {
   std::uint64_t trace_ = 0xcbf29ce484222325U;
   std::uint64_t received_ = 0, redundant_ = 0, corrupt_ = 0, unwanted_ = 0, requests_ = 0,
                 cancels_ = 0;
+  struct Mark {
+    TimePoint at;
+    std::uint64_t received, redundant;  // up to and including it
+  };
+  std::vector<Mark> marks_;  // one a right block
   std::uint32_t next_stream_ = 0;
   std::optional<std::uint32_t> followed_;
 };

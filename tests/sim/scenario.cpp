@@ -146,8 +146,8 @@ std::string table_line(const Row& row) {
       line.data(), line.size(),
       "%-19s %6zu %8.0f %8.0f %8.0f %10.2f %4.2f %7.2f %7.0f %7.0f %7u %4.1f %9.1f%% %8.1f%%%s\n",
       row.name.c_str(), row.reads, row.p50, row.p90, row.max, row.ratio_p50, row.ratio_p95,
-      row.mib_per_s, row.open_ms, row.jump_ms, row.stalls, row.stalled_ms / 1e3, row.redundant * 100, row.unwanted * 100,
-      row.broken.empty() ? "" : "  MISSED");
+      row.mib_per_s, row.open_ms, row.jump_ms, row.stalls, row.stalled_ms / 1e3,
+      row.redundant * 100, row.unwanted * 100, row.broken.empty() ? "" : "  MISSED");
   return line.data();
 }
 

@@ -123,10 +123,12 @@ class World {
   std::map<std::uint32_t, std::set<PeerKey>> asked_of;       // piece
   std::uint64_t cancels = 0;
   std::map<std::uint32_t, std::set<std::uint32_t>> received;  // blocks of pieces not complete
+  std::function<void()> before_orders;
   std::function<void(std::span<const PiecePicker::Order>)> on_orders;
 
  private:
   void decide() {
+    if (before_orders) before_orders();
     const auto orders = picker.schedule(now);
     if (on_orders) on_orders(orders);
     for (const auto& order : orders) {
