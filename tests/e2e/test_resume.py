@@ -12,6 +12,7 @@ import unittest
 import libtorrent
 
 from harness import FAILURE, KIB, MIB, Case, is_live, read_all, until
+from resume_file import crc32c
 from seeds import LibtorrentSeed
 
 AT_ONCE = 1.0  # seconds; generous to a machine with two busy cores
@@ -117,16 +118,6 @@ class Remount(ResumeCase):
         mount.abort()
         seed.kill()
         self.assert_all_read(self.mount(torrent, cache=cache))
-
-
-def crc32c(data):
-    """RFC 3720 appendix B.4."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 def leb128(value):
