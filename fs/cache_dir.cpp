@@ -109,9 +109,10 @@ OrComplaint<void> check_data(int folder, const std::string& path) {
                    " where the cache has its file; remove it, or choose another --cache-dir"};
 }
 
+// Positive, whatever the clock is set to: files made before 1970 confuse programs.
 std::int64_t now_in_seconds() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  return std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count(), 1);
 }
 
 OrComplaint<std::int64_t> time_added(int folder, const std::string& path) {

@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -55,8 +58,8 @@ class Mount {
 
   // What the store does with a piece.
   static Task<bool> write(Mount& mount, std::uint64_t bytes) {
-    const bool room = co_await mount.budget->room(bytes);
-    if (!room) co_return false;
+    mount.refused = co_await mount.budget->room(bytes);
+    if (mount.refused) co_return false;
     std::ofstream(mount.path_, std::ios::app) << std::string(bytes, 'x');
     mount.budget->settle(bytes);
     co_return true;
@@ -68,6 +71,7 @@ class Mount {
   UseTime oldest = use_time(50);
   std::uint64_t given_up = 0, idle_asked = 0, spare = 0;
   int warnings = 0;
+  error_code refused;  // why the last write was
 
  private:
   Task<std::uint64_t> give_up(std::uint64_t bytes, UseTime before) {
@@ -213,6 +217,22 @@ TEST_F(CacheBudgetTest, SpareRoomIsTold) {
   EXPECT_EQ(one.spare, kLimit);
   fill(one, 8);
   EXPECT_LE(one.spare, kLimit - 8 * kMiB);
+}
+
+TEST_F(CacheBudgetTest, ALedgerThatCannotBeWrittenIsNotTakenForAFullCache) {
+  Mount one = mount('a');
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit none{0, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &none);
+  const bool written = write(one, kMiB);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_FALSE(written);
+  EXPECT_EQ(one.refused.value(), EFBIG) << one.refused.message();
+  EXPECT_EQ(one.warnings, 0) << "who could not write says so";
+  EXPECT_TRUE(write(one, kMiB)) << "and when it works again, it works";
 }
 
 TEST_F(CacheBudgetTest, AWriteThatFailsLeavesNothingBehind) {
