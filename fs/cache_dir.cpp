@@ -253,7 +253,7 @@ UniqueFd CacheDir::open_data() const {
 bool CacheDir::trim_data(const storage::Layout& layout, const storage::Bitfield& claimed) const {
   const UniqueFd data = open_data();
   if (!data) return false;
-  const bool longer = cut(data.get(), layout.total_size());
+  const bool longer = cut(data.get(), storage::RealDisk::length_for(layout.total_size()));
   const auto total = static_cast<off_t>(layout.total_size());
   for (off_t at = 0; (at = ::lseek(data.get(), at, SEEK_DATA)) >= 0 && at < total;) {
     const off_t hole = ::lseek(data.get(), at, SEEK_HOLE);

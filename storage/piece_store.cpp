@@ -62,6 +62,7 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   WaitList hash_done;
   bool write_failed = false;                   // the last one
   bool cut_short = false;                      // the file was, and that was said
+  std::uint64_t doubts = 0;                    // how often doubt_stored() was called
   std::uint64_t outages = 0, lost_pieces = 0;  // for is_news()
   std::size_t unwritten_blocks = 0;
 };
@@ -150,9 +151,11 @@ Task<void> PieceStore::State::write_behind(std::shared_ptr<BufferedPiece> b) {
   const auto count = static_cast<std::size_t>(std::ranges::count_if(
       b->blocks, [](const Block& block) { return static_cast<bool>(block); }));
   unwritten_blocks += count;
+  std::uint64_t doubts_before = doubts;
   error_code ec = co_await write(*b);
-  if (ec == StorageErrc::short_read) {  // nothing was written yet
+  if (ec == StorageErrc::short_read) {
     on_cut_short();
+    doubts_before = doubts;
     ec = co_await write(*b);
   }
   unwritten_blocks -= count;
@@ -161,6 +164,11 @@ Task<void> PieceStore::State::write_behind(std::shared_ptr<BufferedPiece> b) {
   } else {
     write_failed = false;
     table.set_state(b->piece, PieceState::stored);
+  }
+  if (!ec && doubts_before != doubts) {
+    memory.erase(b->piece);
+    table.set_state(b->piece, PieceState::claimed);
+    co_return;
   }
   memory.keep(*b);
 }
@@ -191,6 +199,7 @@ bool PieceStore::State::make_padding(PieceIndex p) {
 }
 
 void PieceStore::State::on_checked(PieceIndex p, error_code ec) {
+  if (ec == StorageErrc::short_read) on_cut_short();
   if (ec) {
     warn_lost(ec);
     lose(p);
@@ -201,15 +210,17 @@ void PieceStore::State::on_checked(PieceIndex p, error_code ec) {
 }
 
 void PieceStore::State::on_unreadable(PieceIndex p, error_code why) {
+  if (why == StorageErrc::short_read) return on_cut_short();  // it is about all of the file
   // Another read may have found out first, and the piece may even be back.
   if (state(p) != PieceState::stored || memory.contains(p)) return;
-  if (why == StorageErrc::short_read) return on_cut_short();
   warn_lost(why);
   lose(p);
 }
 
 // What is in the file may no longer be what was verified: it is hashed before it is read again.
 void PieceStore::State::doubt_stored() {
+  ++doubts;
+  checks.doubt();
   for (std::optional<PieceIndex> p = parts.layout.first_piece(); p; p = parts.layout.next(*p)) {
     if (state(*p) != PieceState::stored) continue;
     memory.erase(*p);

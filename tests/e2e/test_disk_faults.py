@@ -124,6 +124,15 @@ class WhileMounted(Case):
         mount.stop()
         self.assert_one_warning(mount, "the cache is full")
 
+    def test_files_may_not_grow(self):
+        torrent, seed = self.torrent_and_seed(30 * PIECE)
+        limited = types.SimpleNamespace(prefix=["prlimit", "--fsize=2000000"])
+        mount = self.mount(torrent, peers=[seed.address], host=limited)
+        self.read_all_of_it(mount)
+        self.read_all_of_it(mount)
+        mount.stop()
+        self.assert_one_warning(mount, "cannot write to the cache (" + os.strerror(errno.EFBIG))
+
     # -- what was written is gone, or cannot be read
     def test_the_disk_cannot_be_read(self):
         _, mount, faults = self.with_faults(80 * PIECE)

@@ -85,6 +85,25 @@ class Mount {
   std::string path_;
 };
 
+// Looks around until it goes out of scope.
+class Watching {
+ public:
+  Watching(storage::EngineLoop& loop, Mount& mount)
+      : loop_(loop), running_(loop.start(mount.budget->watch())) {}
+  [[nodiscard]] bool done() const { return running_.done(); }
+  Watching(const Watching&) = delete;
+  Watching& operator=(const Watching&) = delete;
+  ~Watching() {
+    running_.cancel();
+    loop_.settle();
+    EXPECT_TRUE(running_.done());
+  }
+
+ private:
+  storage::EngineLoop& loop_;
+  storage::Started<bool> running_;
+};
+
 class CacheBudgetTest : public testing::Test {
  protected:
   CacheBudgetTest() {
@@ -173,7 +192,7 @@ TEST_F(CacheBudgetTest, WhatWasReservedAndNotNeededIsForOthersSoon) {
   Mount one = mount('a'), two = mount('b');
   EXPECT_TRUE(write(one, kMiB));  // a chunk is reserved
   EXPECT_LT(fill(two, 16), 15);
-  const auto watching = loop_.start(one.budget->watch());
+  const Watching watching(loop_, one);
   pass(std::chrono::seconds(3));
   EXPECT_EQ(fill(two, 1), 1);
   EXPECT_FALSE(watching.done());
@@ -184,7 +203,7 @@ TEST_F(CacheBudgetTest, WhatOthersNeedAndNobodyReadForLongerIsGivenToThem) {
   EXPECT_EQ(fill(old, 16), 16);
   old.removable = kLimit;
   fresh.oldest = use_time(60);
-  const auto one = loop_.start(old.budget->watch()), two = loop_.start(fresh.budget->watch());
+  const Watching one(loop_, old), two(loop_, fresh);
   EXPECT_EQ(fill(fresh, 1), 0);
   pass(std::chrono::seconds(2));
   EXPECT_GT(old.given_up, 0U);
@@ -205,7 +224,7 @@ TEST_F(CacheBudgetTest, SomebodyWhoFillsTheCacheBesideUsIsNoticed) {
   fill(one, 10);
   one.removable = 10 * kMiB;
   std::ofstream(root_ + "/" + std::string(40, 'a') + "/resume") << std::string(9 * kMiB, 'x');
-  const auto watching = loop_.start(one.budget->watch());
+  const Watching watching(loop_, one);
   pass(std::chrono::seconds(6));
   EXPECT_LE(cache_usage(root_), kLimit);
   EXPECT_FALSE(watching.done());
