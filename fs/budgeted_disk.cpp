@@ -1,5 +1,6 @@
 #include "fs/budgeted_disk.h"
 
+#include <boost/system/errc.hpp>
 #include <utility>
 
 namespace swarmfs::fs {
@@ -9,8 +10,14 @@ Task<error_code> BudgetedDisk::write(std::uint64_t offset,
   if (budget_ == nullptr) co_return storage::StorageErrc::cache_full;
   std::uint64_t size = 0;
   for (const auto& part : from) size += part.size();
-  const bool room = co_await budget_->room(size);
-  if (!room) co_return storage::StorageErrc::cache_full;
+  const error_code none = co_await budget_->room(size);
+  if (none) {
+    // Full or busy: for now. Otherwise the ledger cannot be written, and the file hardly either.
+    const bool passes = none == storage::StorageErrc::cache_full ||
+                        none == boost::system::errc::device_or_resource_busy;
+    if (!passes && failed_) failed_();
+    co_return none;
+  }
   const error_code written = co_await disk_.write(offset, std::move(from));
   // What came of it before the disk was full would take room that nobody knows of.
   if (written && written != storage::StorageErrc::short_read) {

@@ -1,7 +1,7 @@
 // The cache file of one torrent, written only when the budget has room for it.
 //
 // Threads, Memory, Lifetime: those of storage::Disk; the disk and the budget outlive it. Errors:
-// those of the disk; StorageErrc::cache_full for a write without room, which is not tried.
+// those of the disk; those of CacheBudget::room() for a write without room, which is not tried.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -16,7 +16,8 @@ namespace swarmfs::fs {
 
 class BudgetedDisk final : public storage::Disk {
  public:
-  // `budget`: null: there is never room. `failed`: called when a write failed that had room.
+  // `budget`: null: there is never room. `failed`: called when a write failed that had room, or
+  // whose room cannot be known.
   BudgetedDisk(storage::Disk& disk, CacheBudget* budget, std::function<void()> failed = {})
       : disk_(disk), budget_(budget), failed_(std::move(failed)) {}
   Task<error_code> read(std::uint64_t offset, std::span<std::byte> into) override {

@@ -46,19 +46,20 @@ std::uint64_t missing(std::int64_t room, std::uint64_t wish) {
 CacheBudget::CacheBudget(Parts parts)
     : parts_(std::move(parts)), tasks_(parts_.executor), turn_(parts_.executor) {}
 
-Task<bool> CacheBudget::room(std::uint64_t bytes) {
+Task<error_code> CacheBudget::room(std::uint64_t bytes) {
   used_ = true;
   while (free_ < bytes && busy_) co_await turn_.wait();
   if (free_ < bytes) co_await refill(bytes);
   if (free_ < bytes) {
+    if (error_) co_return error_;
     complain();
-    co_return false;
+    co_return storage::StorageErrc::cache_full;
   }
   free_ -= bytes;
   in_flight_ += bytes;
   // Holes are made while what there is room for is written.
   if (crowded_ && !busy_ && free_ < parts_.chunk) tasks_.spawn(refill(2 * parts_.chunk));
-  co_return true;
+  co_return error_code();
 }
 
 Task<void> CacheBudget::stop() {
@@ -74,7 +75,7 @@ Task<void> CacheBudget::refill(std::uint64_t bytes) {
   const Turn turn(busy_, turn_);
   const std::uint64_t wish = std::max(bytes, parts_.chunk);
   Answer answer = co_await ask(bytes - std::min(bytes, free_), wish);
-  if (!answer.counted) co_return;
+  if (answer.error) co_return;
   const std::uint64_t shortage = missing(answer.room, wish);
   if (shortage > 0) short_ += shortage;
   crowded_ = answer.granted == 0;
@@ -93,7 +94,10 @@ Task<CacheBudget::Answer> CacheBudget::ask(std::uint64_t least, std::uint64_t wi
   std::function<void()> job = [answer, ledger = parts_.ledger, idle = parts_.give_up_idle, least,
                                wish, held] {
     Result<CacheLedger::Count> count = ledger->count();
-    if (!count) return;
+    if (!count) {
+      answer->error = count.error();
+      return;
+    }
     answer->room = count->room(held);
     if (const std::uint64_t shortage = missing(answer->room, wish);
         shortage > 0 && idle(shortage) > 0) {
@@ -102,12 +106,13 @@ Task<CacheBudget::Answer> CacheBudget::ask(std::uint64_t least, std::uint64_t wi
     const std::uint64_t there =
         answer->room > 0 ? static_cast<std::uint64_t>(answer->room) : std::uint64_t{0};
     if (there >= least) answer->granted = std::min(there, wish);
-    answer->counted = !count->reserve(held + answer->granted);
-    if (!answer->counted) answer->granted = 0;
+    answer->error = count->reserve(held + answer->granted);
+    if (answer->error) answer->granted = 0;
     answer->wants = ledger->wanted_by_others();
   };
   co_await parts_.workers.run(std::move(job));
-  if (answer->counted) {
+  error_ = answer->error;
+  if (!error_) {
     const std::int64_t left = answer->room - static_cast<std::int64_t>(answer->granted);
     parts_.spare(free_ + answer->granted +
                  static_cast<std::uint64_t>(std::max<std::int64_t>(left, 0)));
@@ -162,7 +167,7 @@ Task<void> CacheBudget::give_to_others(const std::vector<CacheLedger::Want>& wan
     const storage::UseTime theirs = storage::use_time(want.oldest);
     if (parts_.oldest() >= theirs) continue;
     const Answer answer = co_await ask(0, 0);
-    const std::uint64_t shortage = answer.counted ? missing(answer.room, want.bytes) : 0;
+    const std::uint64_t shortage = !answer.error ? missing(answer.room, want.bytes) : 0;
     if (shortage > 0) co_await parts_.give_up(shortage, theirs);
   }
 }

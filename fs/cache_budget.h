@@ -5,7 +5,9 @@
 //
 // Threads:  engine thread only; what blocks runs on the WorkerPool.
 // Memory:   constant.
-// Errors:   none: no room is an answer, and a piece without room is kept in memory only.
+// Errors:   StorageErrc::cache_full: there is no room, and the piece is kept in memory only; the
+// errno
+//           of the ledger's file: it cannot be known.
 // Lifetime: outlives every room() under way, and watch(); co_await stop() before destruction.
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
@@ -48,8 +50,8 @@ class CacheBudget {
   };
   explicit CacheBudget(Parts parts);
 
-  // True: `bytes` may be written now, and settle() is called when they were, or could not be.
-  [[nodiscard]] Task<bool> room(std::uint64_t bytes);
+  // No error: `bytes` may be written now, and settle() is called when they were, or could not be.
+  [[nodiscard]] Task<error_code> room(std::uint64_t bytes);
   void settle(std::uint64_t bytes);
 
   // Waits for what is under way; no room() may follow.
@@ -63,7 +65,7 @@ class CacheBudget {
   struct Answer {
     std::uint64_t granted = 0;
     std::int64_t room = 0;  // before the grant; negative: over the limit
-    bool counted = false;
+    error_code error = {};  // then it is not known
     std::vector<CacheLedger::Want> wants;
   };
   [[nodiscard]] Task<Answer> ask(std::uint64_t least, std::uint64_t wish);
@@ -83,6 +85,7 @@ class CacheBudget {
   std::uint64_t short_ = 0;      // since the others were told
   bool told_ = false;            // they know of a shortage
   bool used_ = false;            // since watch() looked
+  error_code error_ = {};        // of the last turn at the ledger
   std::optional<net::TimePoint> complain_next_;
 };
 

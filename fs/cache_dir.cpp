@@ -109,9 +109,10 @@ OrComplaint<void> check_data(int folder, const std::string& path) {
                    " where the cache has its file; remove it, or choose another --cache-dir"};
 }
 
+// Positive, whatever the clock is set to: files made before 1970 confuse programs.
 std::int64_t now_in_seconds() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  return std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count(), 1);
 }
 
 OrComplaint<std::int64_t> time_added(int folder, const std::string& path) {
@@ -252,7 +253,7 @@ UniqueFd CacheDir::open_data() const {
 bool CacheDir::trim_data(const storage::Layout& layout, const storage::Bitfield& claimed) const {
   const UniqueFd data = open_data();
   if (!data) return false;
-  const bool longer = cut(data.get(), layout.total_size());
+  const bool longer = cut(data.get(), storage::RealDisk::length_for(layout.total_size()));
   const auto total = static_cast<off_t>(layout.total_size());
   for (off_t at = 0; (at = ::lseek(data.get(), at, SEEK_DATA)) >= 0 && at < total;) {
     const off_t hole = ::lseek(data.get(), at, SEEK_HOLE);

@@ -4,7 +4,7 @@
 //     lock      flock()ed while a process uses the folder; holds its process id
 //     added     Unix seconds when the torrent was first mounted here, as decimal text
 //     metainfo  the .torrent file, or what came from peers in its form; 0600
-//     data      the torrent's bytes, sparse (storage/disk)
+//     data      the torrent's bytes and one more, sparse (storage/disk)
 //     resume    which pieces are in `data`, and who sent them (storage/resume); 0600
 //
 // What an earlier process left in `metainfo` counts when its info-hash is the folder's. What it

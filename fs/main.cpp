@@ -77,6 +77,7 @@ int start(int argc, const char* const* argv) {
   open_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGHUP, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is an error like a full disk
   const OrComplaint<Options> options = parse_options(argc, argv);
   if (!options) return complain(options.error());
   switch (options->action) {

@@ -166,6 +166,8 @@ void keep_resume(Program& p) {
     p.log.write(LogLevel::warning,
                 p.cache->path() + "/data: it was longer than the torrent; the rest was cut off");
   }
+  // What --verify has seen may have been cut off since.
+  if (!p.disk->expect(metainfo.layout.total_size())) p.session->store().doubt_file();
   const bool known = p.resume && storage::fits(*p.resume, metainfo.info_hash, metainfo.layout);
   p.keeper = std::make_unique<ResumeKeeper>(ResumeKeeper::Parts{
       .clock = p.clock,

@@ -40,7 +40,10 @@ Task<void> ResumeKeeper::write() {
   auto resume = std::make_shared<storage::Resume>(parts_.known);
   resume->pieces = parts_.store.in_file();  // before the sync begins
   const std::uint64_t changes = parts_.store.file_changes();
-  if (const error_code ec = co_await parts_.disk.sync()) co_return fail(ec.message());
+  if (const error_code ec = co_await parts_.disk.sync()) {
+    parts_.store.doubt_file();
+    co_return fail(ec.message());
+  }
   const storage::Layout& layout = parts_.store.layout();
   for (auto piece = std::optional(layout.first_piece()); piece; piece = layout.next(*piece)) {
     std::uint32_t& time = last_used_[piece->value()];
@@ -58,7 +61,9 @@ Task<void> ResumeKeeper::write() {
 }
 
 void ResumeKeeper::fail(const std::string& why) {
-  if (std::exchange(failed_, true)) return;
+  // A broken disk is one warning, and the store may have given it.
+  if (failed_ || parts_.store.write_failed()) return;
+  failed_ = true;
   parts_.warn("what the cache holds cannot be written down (" + why +
               "); it is lost for the next mount unless that works later");
 }

@@ -102,6 +102,7 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
   // -- messages
   error_code on_message(Connection& c, const Message& message);
   error_code on_extended(Connection& c, const Extended& message);
+  error_code on_dont_have(Connection& c, std::span<const std::byte> payload);
   error_code on_early_message(Connection& c, const Message& message);
   void introduce(Connection& c);
 
@@ -402,9 +403,18 @@ error_code Connections::State::on_extended(Connection& c, const Extended& messag
     }
     return {};
   }
+  if (id == ExtensionId::dont_have) return on_dont_have(c, message.payload);
   const auto found = listeners.find(id);
   if (found == listeners.end() || !found->second.on_message) return {};  // a number we never gave
   return found->second.on_message(c.info, message.payload);
+}
+
+error_code Connections::State::on_dont_have(Connection& c, std::span<const std::byte> payload) {
+  const std::optional<std::uint32_t> index = parse_dont_have(payload);
+  if (!index) return NetErrc::protocol_error;
+  if (receiver.on_dont_have) return receiver.on_dont_have(c.info.key, *index);
+  c.early.on_dont_have(*index);
+  return {};
 }
 
 error_code Connections::State::on_early_message(Connection& c, const Message& message) {
@@ -422,8 +432,11 @@ void Connections::State::introduce(Connection& c) {
   receiver.on_open(c.info);
   receiver.on_extensions(c.info);
   const EarlyMessages early = std::exchange(c.early, {});
-  const error_code ec =
+  error_code ec =
       early.replay([this, &c](const Message& m) { return receiver.on_message(c.info.key, m); });
+  for (const std::uint32_t index : early.lost()) {
+    if (!ec && receiver.on_dont_have) ec = receiver.on_dont_have(c.info.key, index);
+  }
   if (ec) c.link->close(ec);
 }
 

@@ -59,6 +59,7 @@ class Connections {
     std::function<void(const Connected&)> on_extensions;  // an extension handshake came
     // Anything but pieces and extension messages. Views are valid during the call.
     std::function<error_code(PeerKey, const Message&)> on_message;
+    std::function<error_code(PeerKey, std::uint32_t index)> on_dont_have;  // BEP 54
     std::function<error_code(PeerKey, std::uint32_t index, std::uint32_t begin,
                              std::uint32_t length, storage::Block)>
         on_block;

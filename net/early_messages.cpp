@@ -18,6 +18,7 @@ std::byte mask(std::uint32_t piece) {  // BEP 3: the first piece is the high bit
 }  // namespace
 
 error_code EarlyMessages::on_have(std::uint32_t piece) {
+  lost_.erase(piece);
   if (have_all_) return {};
   if (piece >= storage::kMaxPieces) return NetErrc::protocol_error;
   if (piece / 8 >= pieces_.size()) {
@@ -28,11 +29,17 @@ error_code EarlyMessages::on_have(std::uint32_t piece) {
   return {};
 }
 
+void EarlyMessages::on_dont_have(std::uint32_t piece) {
+  if (have_all_ && piece < storage::kMaxPieces && lost_.size() < kMaxEarlyLost) lost_.insert(piece);
+  if (piece / 8 < pieces_.size()) pieces_[piece / 8] &= ~mask(piece);
+}
+
 error_code EarlyMessages::on_bitfield(std::span<const std::byte> bytes) {
   if (bytes.size() > kMaxBitfield) return NetErrc::protocol_error;
   pieces_.assign(bytes.begin(), bytes.end());
   bitfield_came_ = true;
   have_all_ = false;
+  lost_.clear();
   return {};
 }
 
@@ -50,6 +57,7 @@ error_code EarlyMessages::on_message(const Message& message) {
       have_all_ = true;
       bitfield_came_ = false;
       pieces_ = {};
+      lost_.clear();
     } else if constexpr (std::is_same_v<T, AllowedFast>) {
       if (allowed_fast_.size() < kMaxAllowedFast) allowed_fast_.push_back(m.index);
     }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string_view>
 
+#include "net/peer_wire.h"
 #include "storage/bencode.h"
 
 namespace swarmfs::net {
@@ -86,6 +87,7 @@ void ExtensionHandshake::update(const ExtensionHandshake& later) {
 
 std::vector<std::byte> extension_handshake(const Endpoint& remote, const ExtensionOffer& offer) {
   bencode::Dictionary messages;
+  messages.add("lt_donthave", static_cast<int>(ExtensionId::dont_have));
   if (offer.metadata) messages.add("ut_metadata", static_cast<int>(ExtensionId::metadata));
   if (offer.pex == ExtensionOffer::Pex::on) {
     messages.add("ut_pex", static_cast<int>(ExtensionId::pex));
@@ -120,6 +122,11 @@ ExtensionHandshake parse_extension_handshake(std::span<const std::byte> payload)
   }
   handshake.client = escaped_name(root["v"].string().value_or(""));
   return handshake;
+}
+
+std::optional<std::uint32_t> parse_dont_have(std::span<const std::byte> payload) {
+  if (payload.size() != 4) return std::nullopt;
+  return read_u32(payload.first<4>());
 }
 
 }  // namespace swarmfs::net

@@ -1,4 +1,4 @@
-// The extension protocol's handshake (BEP 10), ours and theirs.
+// The extension protocol's handshake (BEP 10), ours and theirs, and its smallest message (BEP 54).
 //
 // Threads: pure. Memory: bounded by the message. Errors: none: what is malformed says nothing, and
 // costs nothing.
@@ -25,9 +25,10 @@ inline constexpr std::size_t kMaxClientName = 64;
 
 // The numbers under which peers send us what an extension says: ours to choose (BEP 10), and the
 // same for every peer.
-enum class ExtensionId : std::uint8_t { handshake = 0, pex = 1, metadata = 2 };
+enum class ExtensionId : std::uint8_t { handshake = 0, pex = 1, metadata = 2, dont_have = 3 };
 
-// What we say of ourselves. Never upload_only: peers would stop serving us (BEP 21).
+// What we say of ourselves; that we listen to lt_donthave (BEP 54), too. Never upload_only: peers
+// would stop serving us (BEP 21).
 struct ExtensionOffer {
   enum class Pex : std::uint8_t { never, on, withdrawn };  // withdrawn: it had been on
   bool metadata = false;                                   // we speak ut_metadata (BEP 9)
@@ -54,5 +55,8 @@ struct ExtensionHandshake {
 [[nodiscard]] std::vector<std::byte> extension_handshake(const Endpoint& remote,
                                                          const ExtensionOffer& offer);
 [[nodiscard]] ExtensionHandshake parse_extension_handshake(std::span<const std::byte> payload);
+// The piece that a peer says it has no longer (lt_donthave, BEP 54), as it is on the wire. Empty:
+// the payload is no index.
+[[nodiscard]] std::optional<std::uint32_t> parse_dont_have(std::span<const std::byte> payload);
 
 }  // namespace swarmfs::net

@@ -100,6 +100,23 @@ void PiecePicker::on_have_all(PeerKey key) {
   on_bitfield(key, std::move(all));
 }
 
+void PiecePicker::on_dont_have(PeerKey key, PieceIndex piece) {
+  Peer& model = peers_.at(key).model;
+  if (!model.pieces.reset(piece)) return;
+  rarest_.on_piece_gone(piece);
+  nothing_left_at_.clear();  // others may have had nothing left because it was asked
+  std::vector<BlockId> owed;
+  for (const Peer::Request& r : model.requests()) {
+    if (r.block.piece == piece) owed.push_back(r.block);
+  }
+  for (const BlockId block : owed) {
+    const std::optional<Peer::Request> request = model.on_dropped(block);
+    if (request && !request->cancelled) release(block);
+  }
+  const auto careful = careful_.find(piece);
+  if (careful != careful_.end() && careful->second == key) careful->second = 0;
+}
+
 void PiecePicker::on_choke(PeerKey key) {
   Known& known = peers_.at(key);
   known.model.choking = true;

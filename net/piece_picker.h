@@ -51,6 +51,8 @@ class PiecePicker {
   void on_bitfield(PeerKey key, storage::Bitfield pieces);
   void on_have(PeerKey key, storage::PieceIndex piece);
   void on_have_all(PeerKey key);
+  // It has it no longer; what it was asked of it will not come (BEP 54).
+  void on_dont_have(PeerKey key, storage::PieceIndex piece);
   void on_choke(PeerKey key);
   void on_unchoke(PeerKey key);
   void on_allowed_fast(PeerKey key, storage::PieceIndex piece);

@@ -19,7 +19,8 @@ class RarestFirst {
 
   // A peer's pieces are what they were `before`, and are `after` now.
   void on_pieces(const storage::Bitfield& before, const storage::Bitfield& after);
-  void on_piece(storage::PieceIndex piece) { ++holders_[piece.value()]; }  // one more has it
+  void on_piece(storage::PieceIndex piece) { ++holders_[piece.value()]; }       // one more has it
+  void on_piece_gone(storage::PieceIndex piece) { --holders_[piece.value()]; }  // one less
   [[nodiscard]] std::uint32_t holders(storage::PieceIndex piece) const {
     return holders_[piece.value()];
   }

@@ -55,6 +55,7 @@ struct Swarm::State : std::enable_shared_from_this<Swarm::State> {
 
   // -- messages
   error_code on_message(PeerKey key, const Message& message);
+  error_code on_dont_have(PeerKey key, std::uint32_t index);
   error_code on_block(PeerKey key, std::uint32_t index, std::uint32_t begin, std::uint32_t length,
                       storage::Block block);
   Task<void> verify(PieceIndex piece);
@@ -94,6 +95,7 @@ Connections::Receiver Swarm::State::receiver() {
     if (peer.said.request_limit) picker.limit_requests(peer.key, *peer.said.request_limit);
   };
   receiver.on_message = [this](PeerKey key, const Message& m) { return on_message(key, m); };
+  receiver.on_dont_have = [this](PeerKey key, std::uint32_t i) { return on_dont_have(key, i); };
   receiver.on_block = [this](PeerKey key, std::uint32_t index, std::uint32_t begin,
                              std::uint32_t length, storage::Block block) {
     return on_block(key, index, begin, length, std::move(block));
@@ -160,6 +162,14 @@ error_code Swarm::State::on_message(PeerKey key, const Message& message) {
     return {};
   };
   return std::visit(visitor, message);
+}
+
+error_code Swarm::State::on_dont_have(PeerKey key, std::uint32_t index) {
+  const auto piece = store.layout().piece_at(index);
+  if (!piece) return NetErrc::protocol_error;
+  picker.on_dont_have(key, *piece);
+  schedule_soon();
+  return {};
 }
 
 error_code Swarm::State::on_block(PeerKey key, std::uint32_t index, std::uint32_t begin,

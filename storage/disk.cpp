@@ -78,6 +78,13 @@ error_code write_all(int fd, std::uint64_t offset, const Parts& from) {
   return {};
 }
 
+error_code check_length(int fd, std::uint64_t size) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return last_error();
+  if (static_cast<std::uint64_t>(info.st_size) < size) return StorageErrc::short_read;
+  return {};
+}
+
 }  // namespace
 
 UniqueFd::~UniqueFd() {
@@ -114,11 +121,40 @@ RealDisk::RealDisk(UniqueFd fd, WorkerPool& workers, UniqueFd direct)
   if (::fstat(fd_.get(), &info) == 0) size_ = static_cast<std::uint64_t>(info.st_size);
 }
 
+bool RealDisk::expect(std::uint64_t size) {
+  struct stat info {};
+  if (::fstat(fd_.get(), &info) != 0) return false;
+  const bool whole = static_cast<std::uint64_t>(info.st_size) >= size_;
+  size_ = static_cast<std::uint64_t>(info.st_size);
+  length_ = std::max(size_, length_for(size));
+  if (::ftruncate(fd_.get(), static_cast<off_t>(length_)) == 0) {
+    size_ = length_;
+  } else {
+    length_ = 0;
+  }
+  return whole;
+}
+
+// On the engine thread, so that whoever is told doubts what it has before anything else is done.
+error_code RealDisk::judge(error_code result, std::uint64_t cuts_before) {
+  if (cuts_before != cuts_) return result ? result : make_error_code(StorageErrc::short_read);
+  if (result != StorageErrc::short_read || !check_length(fd_.get(), size_)) return result;
+  ++cuts_;
+  struct stat info {};
+  if (::fstat(fd_.get(), &info) == 0) size_ = static_cast<std::uint64_t>(info.st_size);
+  if (length_ > 0 && ::ftruncate(fd_.get(), static_cast<off_t>(length_)) == 0) size_ = length_;
+  return result;
+}
+
 Task<error_code> RealDisk::read(std::uint64_t offset, std::span<std::byte> into) {
   error_code result;
-  auto job = [fd = fd_.get(), offset, into, &result] { result = read_all(fd, offset, into); };
+  const std::uint64_t cuts = cuts_;
+  auto job = [fd = fd_.get(), offset, into, size = size_, &result] {
+    result = read_all(fd, offset, into);
+    if (!result) result = check_length(fd, size);
+  };
   co_await workers_.run(job);
-  co_return result;
+  co_return judge(result, cuts);
 }
 
 bool RealDisk::read_now(std::uint64_t offset, std::span<std::byte> into) {
@@ -130,7 +166,7 @@ bool RealDisk::read_now(std::uint64_t offset, std::span<std::byte> into) {
     into = into.subspan(static_cast<std::size_t>(n));
     offset += static_cast<std::uint64_t>(n);
   }
-  return true;
+  return !check_length(fd_.get(), size_);
 }
 
 struct RealDisk::Write {
@@ -144,16 +180,8 @@ struct RealDisk::Write {
 };
 
 void RealDisk::Write::run(int fd, int direct) {
-  struct stat info {};
-  if (::fstat(fd, &info) != 0) {
-    result = last_error();
-    return;
-  }
-  if (static_cast<std::uint64_t>(info.st_size) < size) {
-    size = static_cast<std::uint64_t>(info.st_size);
-    result = StorageErrc::short_read;
-    return;
-  }
+  result = check_length(fd, size);
+  if (result) return;
   if (direct >= 0) {
     Parts rest = cut_unaligned(from);
     const Parts aligned = std::exchange(from, std::move(rest));
@@ -165,6 +193,7 @@ void RealDisk::Write::run(int fd, int direct) {
     }
   }
   if (!result) result = write_all(fd, offset, from);
+  if (!result) result = check_length(fd, size);
 }
 
 Task<error_code> RealDisk::write(std::uint64_t offset,
@@ -173,6 +202,7 @@ Task<error_code> RealDisk::write(std::uint64_t offset,
                       writing_bytes_ <= kMaxDirectBacklog;
   const std::uint64_t bytes = size_of(from);
   writing_bytes_ += bytes;
+  const std::uint64_t cuts = cuts_;
   Write write{offset, std::move(from), size_};
   auto job = [&write, fd = fd_.get(), direct_fd = direct ? direct_.get() : -1] {
     write.run(fd, direct_fd);
@@ -180,9 +210,9 @@ Task<error_code> RealDisk::write(std::uint64_t offset,
   co_await workers_.run(job);
   writing_bytes_ -= bytes;
   direct_refused_ = direct_refused_ || write.refused;
-  if (write.result == StorageErrc::short_read) size_ = write.size;
-  if (!write.result) size_ = std::max(size_, offset + bytes);
-  co_return write.result;
+  const error_code result = judge(write.result, cuts);
+  if (!result) size_ = std::max(size_, offset + bytes);
+  co_return result;
 }
 
 Task<error_code> RealDisk::punch(ByteRange range) {

@@ -49,8 +49,9 @@ class Disk {
   // The same at once, without blocking: false when that is not possible now (then use read()).
   [[nodiscard]] virtual bool read_now(std::uint64_t offset, std::span<std::byte> into) = 0;
   // Writes the pieces of memory one after the other at `offset`. They must stay valid until
-  // completion. StorageErrc::short_read, once: the file was made shorter by somebody else, and
-  // nothing was written that would make it long again.
+  // completion. StorageErrc::short_read, also of read(): somebody else made the file shorter since
+  // it began. Everybody whose read or write had begun by then is told; what was in the file may
+  // read as zeros from now on.
   [[nodiscard]] virtual Task<error_code> write(std::uint64_t offset,
                                                std::vector<std::span<const std::byte>> from) = 0;
   [[nodiscard]] virtual Task<error_code> sync() = 0;
@@ -61,11 +62,21 @@ class Disk {
 // Writes go past the page cache where the file system allows it and the device keeps up: readers
 // have the bytes in the page cache of the mount already, and a second copy costs more than all the
 // rest of a download (measured: half of the CPU time of reading 1 GiB).
+//
+// Somebody may cut the file short while it is in use. What is written then makes it long again,
+// with zeros where data was; so a file of which the size is known is kept one byte longer than what
+// is ever written to it, and each read and write looks at its length after it was done.
 class RealDisk final : public Disk {
  public:
   // Creates or opens `directory`/data (never through a symbolic link, O_CLOEXEC, 0600).
   [[nodiscard]] static Result<std::unique_ptr<RealDisk>> open(
       const std::filesystem::path& directory, WorkerPool& workers);
+  // The file as expect() makes it for `size` bytes.
+  [[nodiscard]] static constexpr std::uint64_t length_for(std::uint64_t size) { return size + 1; }
+  // Nothing is written past `size`: before anything is read whose hash will not be checked. Without
+  // it, or where the file cannot be that long, a cut is only seen before something is written.
+  // False: it is shorter than when it was opened.
+  [[nodiscard]] bool expect(std::uint64_t size);
   // `direct`: the same file opened with O_DIRECT; none: every write goes through the page cache.
   RealDisk(UniqueFd fd, WorkerPool& workers, UniqueFd direct = {});
   Task<error_code> read(std::uint64_t offset, std::span<std::byte> into) override;
@@ -78,11 +89,14 @@ class RealDisk final : public Disk {
  private:
   // Of one write, which runs on a worker.
   struct Write;
+  [[nodiscard]] error_code judge(error_code result, std::uint64_t cuts_before);
   UniqueFd fd_;
   UniqueFd direct_;
   bool direct_refused_ = false;
   std::size_t writing_bytes_ = 0;  // of write() calls that are not complete
   std::uint64_t size_ = 0;         // what the file must have at least
+  std::uint64_t length_ = 0;       // what it is made again when it was cut; 0: not known
+  std::uint64_t cuts_ = 0;         // how often it was
   WorkerPool& workers_;
 };
 

@@ -42,7 +42,12 @@ void PieceChecks::pump() {
 }
 
 Task<void> PieceChecks::check(PieceIndex piece) {
-  const error_code ec = co_await hash_piece(piece);
+  error_code ec;
+  std::uint64_t doubts = 0;
+  do {
+    doubts = doubts_;
+    ec = co_await hash_piece(piece);
+  } while (doubts != doubts_ && ec != StorageErrc::short_read && !closed_);
   running_.erase(piece);
   if (!closed_) parts_.done(piece, ec);
   pump();

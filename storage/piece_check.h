@@ -58,6 +58,8 @@ class PieceChecks {
     std::vector<PieceIndex> pieces_;
   };
 
+  // What was read so far may not be in the file any more: who is being checked is checked again.
+  void doubt() { ++doubts_; }
   void pump();  // begins what can begin, and drops what is claimed no more
   [[nodiscard]] bool is_checking(PieceIndex piece) const { return running_.contains(piece); }
   [[nodiscard]] bool is_due(PieceIndex piece) const;  // it is being checked, or will be
@@ -74,6 +76,7 @@ class PieceChecks {
   std::set<PieceIndex> running_;
   TaskGroup tasks_;
   bool closed_ = false;
+  std::uint64_t doubts_ = 0;
 };
 
 }  // namespace swarmfs::storage

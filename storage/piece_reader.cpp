@@ -143,7 +143,7 @@ Task<bool> PieceReader::fill(ByteRange part, std::span<std::byte> into) {
   error_code ec = co_await parts_.disk->read(part.begin, into);
   if (!ec) co_return true;
   const PieceIndex first = parts_.layout.piece_of(part.begin);
-  if (parts_.layout.range(first).end >= part.end) {
+  if (ec == StorageErrc::short_read || parts_.layout.range(first).end >= part.end) {
     parts_.unreadable(first, ec);
     co_return false;
   }

@@ -1,7 +1,6 @@
 #include "storage/piece_store.h"
 
 #include <algorithm>
-#include <bit>
 #include <boost/system/errc.hpp>
 #include <cassert>
 #include <set>
@@ -22,9 +21,11 @@ namespace {
 constexpr std::uint32_t kHashBatchBlocks = 16;
 
 // Counts what would otherwise be a log line each, and is true when it is time for one: the first
-// time, and each time there are twice as many.
+// time, and each time there are ten times as many.
 bool is_news(std::uint64_t& count) {
-  return std::has_single_bit(++count);
+  std::uint64_t rest = ++count;
+  while (rest % 10 == 0) rest /= 10;
+  return rest == 1;
 }
 
 }  // namespace
@@ -44,6 +45,7 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   void on_unreadable(PieceIndex p, error_code why);
   void on_checked(PieceIndex p, error_code ec);
   void doubt_stored();
+  void on_cut_short();
   class Punching;
   void warn_write_failed(error_code ec);
   void warn_lost(error_code why);
@@ -59,6 +61,8 @@ struct PieceStore::State : std::enable_shared_from_this<PieceStore::State> {
   TaskGroup tasks;
   WaitList hash_done;
   bool write_failed = false;                   // the last one
+  bool cut_short = false;                      // the file was, and that was said
+  std::uint64_t doubts = 0;                    // how often doubt_stored() was called
   std::uint64_t outages = 0, lost_pieces = 0;  // for is_news()
   std::size_t unwritten_blocks = 0;
 };
@@ -147,9 +151,11 @@ Task<void> PieceStore::State::write_behind(std::shared_ptr<BufferedPiece> b) {
   const auto count = static_cast<std::size_t>(std::ranges::count_if(
       b->blocks, [](const Block& block) { return static_cast<bool>(block); }));
   unwritten_blocks += count;
+  std::uint64_t doubts_before = doubts;
   error_code ec = co_await write(*b);
-  if (ec == StorageErrc::short_read) {  // nothing was written yet
-    doubt_stored();
+  if (ec == StorageErrc::short_read) {
+    on_cut_short();
+    doubts_before = doubts;
     ec = co_await write(*b);
   }
   unwritten_blocks -= count;
@@ -158,6 +164,11 @@ Task<void> PieceStore::State::write_behind(std::shared_ptr<BufferedPiece> b) {
   } else {
     write_failed = false;
     table.set_state(b->piece, PieceState::stored);
+  }
+  if (!ec && doubts_before != doubts) {
+    memory.erase(b->piece);
+    table.set_state(b->piece, PieceState::claimed);
+    co_return;
   }
   memory.keep(*b);
 }
@@ -188,6 +199,7 @@ bool PieceStore::State::make_padding(PieceIndex p) {
 }
 
 void PieceStore::State::on_checked(PieceIndex p, error_code ec) {
+  if (ec == StorageErrc::short_read) on_cut_short();
   if (ec) {
     warn_lost(ec);
     lose(p);
@@ -198,21 +210,29 @@ void PieceStore::State::on_checked(PieceIndex p, error_code ec) {
 }
 
 void PieceStore::State::on_unreadable(PieceIndex p, error_code why) {
+  if (why == StorageErrc::short_read) return on_cut_short();  // it is about all of the file
   // Another read may have found out first, and the piece may even be back.
   if (state(p) != PieceState::stored || memory.contains(p)) return;
-  if (why == StorageErrc::short_read) return doubt_stored();
   warn_lost(why);
   lose(p);
 }
 
-// Somebody cut the file short. The next piece written would make it long again, and what was cut
-// off would read as zeros: what is in it may no longer be what was verified.
+// What is in the file may no longer be what was verified: it is hashed before it is read again.
 void PieceStore::State::doubt_stored() {
+  ++doubts;
+  checks.doubt();
   for (std::optional<PieceIndex> p = parts.layout.first_piece(); p; p = parts.layout.next(*p)) {
     if (state(*p) != PieceState::stored) continue;
     memory.erase(*p);
     table.set_state(*p, PieceState::claimed);
   }
+}
+
+// By somebody else. The next piece written would make the file long again, and what was cut off
+// would read as zeros.
+void PieceStore::State::on_cut_short() {
+  doubt_stored();
+  warn_lost(StorageErrc::short_read);
 }
 
 void PieceStore::State::warn_write_failed(error_code ec) {
@@ -224,6 +244,8 @@ void PieceStore::State::warn_write_failed(error_code ec) {
 }
 
 void PieceStore::State::warn_lost(error_code why) {
+  if (cut_short) return;  // no news: it is about all that was behind its end
+  cut_short = why == StorageErrc::short_read;
   if (!is_news(lost_pieces) || !parts.warn) return;
   parts.warn("a piece in the cache cannot be used (" + why.message() +
              "); it is fetched again when it is read" +
@@ -371,6 +393,13 @@ Task<void> PieceStore::check(PieceIndex piece) {
   co_await s->reader.check(piece);
 }
 
+void PieceStore::doubt_file() {
+  state_->doubt_stored();
+}
+
+bool PieceStore::write_failed() const {
+  return state_->write_failed;
+}
 std::size_t PieceStore::unwritten_blocks() const {
   return state_->unwritten_blocks;
 }

@@ -98,6 +98,12 @@ class PieceStore {
   // Hashes a claimed piece in the file; afterwards it is stored, or missing.
   [[nodiscard]] Task<void> check(PieceIndex piece);
 
+  // The file could not be synced: the kernel may have dropped what was written to it, and it will
+  // not say so again. Every piece in it is claimed from now on.
+  void doubt_file();
+  // The last write did, and that was said.
+  [[nodiscard]] bool write_failed() const;
+
   // Blocks of verified pieces that are not written yet: memory that cannot be taken back.
   [[nodiscard]] std::size_t unwritten_blocks() const;
   [[nodiscard]] const Layout& layout() const;

@@ -163,7 +163,7 @@ class Mount:
     """The program in the foreground on a mountpoint of its own."""
 
     def __init__(self, case, torrent, *options, peers=(), mountpoint=None, cache=None, allow_local=True, wait=True,
-                 discovery=False, host=None):
+                 discovery=False, host=None, environment=None):
         self.case, self.torrent = case, torrent
         self.path = mountpoint or case.new_dir("mnt")
         self.cache = cache or case.new_dir("cache")
@@ -180,7 +180,7 @@ class Mount:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=case.environment(),
+                env={**case.environment(), **(environment or {})},
                 start_new_session=True,
             )
         case.addCleanup(self.clean_up)

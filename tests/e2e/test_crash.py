@@ -1,26 +1,20 @@
 """Promise 5, crash-safe: kill -9 at any moment of a download leads to no wrong byte, and loses at most what came in the
-last five seconds. SWARMFS_CRASHES=100 for more of them, SWARMFS_SEED=N to repeat a run's choices."""
+last five seconds. SWARMFS_CRASHES=100 for more of them, SWARMFS_SEED=N to repeat a run's choices. Moments that are
+chosen, not random: test_crash_points.py."""
 import os
 import random
 import threading
 import time
 import unittest
 
-from harness import KIB, MIB, Case, force_unmount, read_all
+from harness import KIB, MIB, Case, force_unmount
+from resume_file import claimed_pieces
 from seeds import LibtorrentSeed
 
 CRASHES = int(os.environ.get("SWARMFS_CRASHES", "5"))
 LONGEST_LIFE = 9.0  # seconds until the kill
 MAY_BE_LOST = 5.0  # seconds
 RATE = 5 * MIB  # so that a download takes longer than that
-
-
-def claimed_pieces(path, count):
-    """The bits of a resume file (storage/resume.h)."""
-    if not os.path.exists(path):
-        return []
-    bits = read_all(path)[44:]
-    return [k for k in range(count) if bits[k // 8] >> (7 - k % 8) & 1]
 
 
 class Download(threading.Thread):

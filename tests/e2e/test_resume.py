@@ -5,13 +5,13 @@ import os
 import random
 import shutil
 import struct
-import subprocess
 import time
 import unittest
 
 import libtorrent
 
-from harness import FAILURE, KIB, MIB, Case, is_live, read_all, until
+from harness import FAILURE, KIB, MIB, Case, read_all, until
+from resume_file import crc32c
 from seeds import LibtorrentSeed
 
 AT_ONCE = 1.0  # seconds; generous to a machine with two busy cores
@@ -117,16 +117,6 @@ class Remount(ResumeCase):
         mount.abort()
         seed.kill()
         self.assert_all_read(self.mount(torrent, cache=cache))
-
-
-def crc32c(data):
-    """RFC 3720 appendix B.4."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 def leb128(value):
@@ -269,67 +259,6 @@ class Corruption(ResumeCase):
         os.mkdir(data)
         self.refused(FAILURE, ["/data: is a directory", "remove it"], *arguments)
         self.assertEqual(read_all(precious), before)
-
-
-class WhileMounted(ResumeCase):
-    """The disk changes, fills up or goes away under a mount."""
-
-    def mounted(self, size=12 * MIB, piece=256 * KIB, cache=None):
-        torrent = self.one_file(size, piece=piece)
-        seed = LibtorrentSeed(self, torrent)
-        return torrent, self.mount(torrent, peers=[seed.address], cache=cache or self.new_dir("cache"))
-
-    def read_all_of_it(self, mount):
-        """Past the page cache of the mount: a new mapping of it would hide what we want to see."""
-        with open(mount.file(), "rb", buffering=0) as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        self.assert_all_read(mount)
-
-    def test_the_file_is_cut_short(self):
-        torrent, mount = self.mounted(size=80 * MIB, piece=MIB)
-        self.assert_all_read(mount)
-        os.truncate(self.in_cache(torrent, mount.cache, "data"), 5 * MIB + 3)
-        self.read_all_of_it(mount)
-        self.read_all_of_it(mount)
-        mount.stop()
-
-    def test_the_folder_is_deleted(self):
-        torrent, mount = self.mounted()
-        with open(mount.file(), "rb", buffering=0) as file:
-            file.read(MIB)
-        shutil.rmtree(mount.cache)
-        self.read_all_of_it(mount)
-        until(lambda: "cannot be written down" in mount.log(), "the warning", 10)
-        mount.stop()
-        self.assertEqual(mount.log().count("cannot be written down"), 1)
-
-    def small_disk(self, size):
-        disk = self.new_dir("disk")
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
-        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=False)
-        return disk
-
-    def test_the_disk_is_full(self):
-        torrent, mount = self.mounted(size=80 * MIB, piece=MIB, cache=self.small_disk(4 * MIB))
-        self.read_all_of_it(mount)
-        self.read_all_of_it(mount)
-        said = ("cannot write to the cache", "the cache is full")
-        warnings = lambda: [line for line in mount.log().splitlines() if any(words in line for words in said)]
-        until(warnings, "the warning, which comes when a write is tried", 10)
-        self.assertLess(len(warnings()), 12, "a line each time there are twice as many outages")
-        mount.stop()
-
-    def test_there_are_hardly_any_descriptors(self):
-        torrent, cache = self.one_file(6 * MIB), self.new_dir("cache")
-        seed = LibtorrentSeed(self, torrent)
-        mount = self.mount(torrent, peers=[seed.address] + [f"127.0.0.{k}:9" for k in range(2, 60)], cache=cache)
-        with open(mount.file(), "rb", buffering=0) as file:
-            file.read(1)
-        used = len(os.listdir(f"/proc/{mount.process.pid}/fd"))
-        subprocess.run(["prlimit", f"--nofile={used}:{used}", "--pid", str(mount.process.pid)], check=True)
-        self.assert_all_read(mount)
-        self.assertTrue(is_live(mount.path))
-        mount.stop()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -56,8 +59,8 @@ class Mount {
 
   // What the store does with a piece.
   static Task<bool> write(Mount& mount, std::uint64_t bytes) {
-    const bool room = co_await mount.budget->room(bytes);
-    if (!room) co_return false;
+    mount.refused = co_await mount.budget->room(bytes);
+    if (mount.refused) co_return false;
     std::ofstream(mount.path_, std::ios::app) << std::string(bytes, 'x');
     mount.budget->settle(bytes);
     co_return true;
@@ -69,6 +72,7 @@ class Mount {
   UseTime oldest = use_time(50);
   std::uint64_t given_up = 0, idle_asked = 0, spare = 0;
   int warnings = 0;
+  error_code refused;  // why the last write was
 
  private:
   Task<std::uint64_t> give_up(std::uint64_t bytes, UseTime before) {
@@ -80,6 +84,25 @@ class Mount {
   }
   storage::EngineLoop& loop_;
   std::string path_;
+};
+
+// Looks around until it goes out of scope.
+class Watching {
+ public:
+  Watching(storage::EngineLoop& loop, Mount& mount)
+      : loop_(loop), running_(loop.start(mount.budget->watch())) {}
+  [[nodiscard]] bool done() const { return running_.done(); }
+  Watching(const Watching&) = delete;
+  Watching& operator=(const Watching&) = delete;
+  ~Watching() {
+    running_.cancel();
+    loop_.settle();
+    EXPECT_TRUE(running_.done());
+  }
+
+ private:
+  storage::EngineLoop& loop_;
+  storage::Started<bool> running_;
 };
 
 class CacheBudgetTest : public testing::Test {
@@ -164,7 +187,7 @@ TEST_F(CacheBudgetTest, WhatWasReservedAndNotNeededIsForOthersSoon) {
   Mount one = mount('a'), two = mount('b');
   EXPECT_TRUE(write(one, kMiB));  // a chunk is reserved
   EXPECT_LT(fill(two, 16), 15);
-  const auto watching = loop_.start(one.budget->watch());
+  const Watching watching(loop_, one);
   pass(std::chrono::seconds(3));
   EXPECT_EQ(fill(two, 1), 1);
   EXPECT_FALSE(watching.done());
@@ -175,7 +198,7 @@ TEST_F(CacheBudgetTest, WhatOthersNeedAndNobodyReadForLongerIsGivenToThem) {
   EXPECT_EQ(fill(old, 16), 16);
   old.removable = kLimit;
   fresh.oldest = use_time(60);
-  const auto one = loop_.start(old.budget->watch()), two = loop_.start(fresh.budget->watch());
+  const Watching one(loop_, old), two(loop_, fresh);
   EXPECT_EQ(fill(fresh, 1), 0);
   pass(std::chrono::seconds(2));
   EXPECT_GT(old.given_up, 0U);
@@ -196,7 +219,7 @@ TEST_F(CacheBudgetTest, SomebodyWhoFillsTheCacheBesideUsIsNoticed) {
   fill(one, 10);
   one.removable = 10 * kMiB;
   std::ofstream(root_ + "/" + std::string(40, 'a') + "/resume") << std::string(9 * kMiB, 'x');
-  const auto watching = loop_.start(one.budget->watch());
+  const Watching watching(loop_, one);
   pass(std::chrono::seconds(6));
   EXPECT_LE(cache_usage(root_), kLimit);
   EXPECT_FALSE(watching.done());
@@ -208,6 +231,22 @@ TEST_F(CacheBudgetTest, SpareRoomIsTold) {
   EXPECT_EQ(one.spare, kLimit);
   fill(one, 8);
   EXPECT_LE(one.spare, kLimit - 8 * kMiB);
+}
+
+TEST_F(CacheBudgetTest, ALedgerThatCannotBeWrittenIsNotTakenForAFullCache) {
+  Mount one = mount('a');
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit none{0, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &none);
+  const bool written = write(one, kMiB);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_FALSE(written);
+  EXPECT_EQ(one.refused.value(), EFBIG) << one.refused.message();
+  EXPECT_EQ(one.warnings, 0) << "who could not write says so";
+  EXPECT_TRUE(write(one, kMiB)) << "and when it works again, it works";
 }
 
 TEST_F(CacheBudgetTest, AWriteThatFailsLeavesNothingBehind) {

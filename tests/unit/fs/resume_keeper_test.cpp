@@ -158,6 +158,37 @@ TEST_F(ResumeKeeperTest, ADiskThatCannotBeSyncedOrWrittenIsOneWarningUntilItWork
   EXPECT_THAT(saved_, SizeIs(1));
 }
 
+// After a failed fsync the kernel takes the pages for clean, and the next fsync succeeds (fsync(2),
+// NOTES): what was written may be gone, though nobody was told which of it.
+TEST_F(ResumeKeeperTest, WhatWasInTheFileWhenItCouldNotBeSyncedIsHashedBeforeItIsReadAgain) {
+  (void)rig_.deliver(0);
+  (void)rig_.deliver(1);
+  rig_.squeeze();
+  rig_.disk.cannot_sync = true;
+  pass(kResumeInterval);
+  std::fill_n(rig_.disk.file.begin(), kPiece, std::byte{});  // never reached the device
+  rig_.disk.cannot_sync = false;
+  const auto reader = rig_.read(rig_.range(0)), other = rig_.read(rig_.range(1));
+  EXPECT_FALSE(reader.done());
+  EXPECT_TRUE(rig_.is_truth(other, rig_.range(1)));
+  EXPECT_EQ(rig_.deliver(0), storage::PieceStore::Verdict::good);
+  EXPECT_TRUE(rig_.is_truth(reader, rig_.range(0)));
+}
+
+TEST_F(ResumeKeeperTest, AFullDiskOfWhichTheStoreHasToldIsNoSecondWarning) {
+  (void)rig_.deliver(0);
+  rig_.disk.full = true;
+  save_error_ = ENOSPC;
+  (void)rig_.deliver(1);
+  ASSERT_THAT(rig_.warnings, SizeIs(1));
+  pass(1min);
+  EXPECT_THAT(warnings_, SizeIs(0));
+  rig_.disk.full = false;
+  (void)rig_.deliver(2);
+  pass(1min);
+  EXPECT_THAT(warnings_, SizeIs(1)) << "pieces are written again, and not remembered";
+}
+
 TEST_F(ResumeKeeperTest, WhateverHappensWhenNothingIsClaimedThatWasNotSynced) {
   const auto seed = static_cast<unsigned>(testing::UnitTest::GetInstance()->random_seed());
   SCOPED_TRACE("seed " + std::to_string(seed) + " (--gtest_random_seed)");

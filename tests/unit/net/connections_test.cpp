@@ -50,6 +50,10 @@ class ConnectionsTest : public ConnectionsWorld {
                  ? error_code(NetErrc::protocol_error)
                  : error_code();
     };
+    receiver.on_dont_have = [this](PeerKey key, std::uint32_t index) {
+      note("lost " + std::to_string(index), key);
+      return error_code();
+    };
     receiver.on_block = [this](PeerKey key, std::uint32_t, std::uint32_t, std::uint32_t length,
                                storage::Block block) {
       note("block " + std::to_string(length) + (block ? "" : " lost"), key);
@@ -147,6 +151,22 @@ TEST_F(ConnectionsTest, AThousandEarlyHavesAreNoFlood) {
   EXPECT_FALSE(far.closed);
   receive();
   EXPECT_THAT(notes_, SizeIs(1002));
+}
+
+// BEP 54.
+TEST_F(ConnectionsTest, APieceThatAPeerLostIsToldWhenThereIsWhoTakesIt) {
+  const auto id = static_cast<std::uint8_t>(ExtensionId::dont_have);
+  FarEnd& far = peer(1);
+  far.say(HaveAll{});
+  say_extended(far, id, std::string("\0\0\0\7", 4));
+  receive();
+  const std::vector<std::string> early = notes_;
+  EXPECT_THAT(early, testing::Contains("1: lost 7"));
+  say_extended(far, id, std::string("\0\0\1\0", 4));
+  EXPECT_EQ(notes_.back(), "1: lost 256");
+  EXPECT_FALSE(far.closed);
+  say_extended(far, id, "more than an index");
+  EXPECT_TRUE(far.closed);
 }
 
 TEST_F(ConnectionsTest, ThePoolMayGrowUnderOpenConnections) {

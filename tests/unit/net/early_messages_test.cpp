@@ -117,5 +117,36 @@ TEST_F(EarlyMessagesTest, WhatSaysNothingAboutPiecesIsForgotten) {
   EXPECT_EQ(replayed(), "");
 }
 
+// BEP 54, lt_donthave.
+TEST_F(EarlyMessagesTest, WhatAPeerNoLongerHasIsNotSaidAgain) {
+  const Bytes bits{std::byte{0xc0}, std::byte{0x01}};
+  EXPECT_FALSE(say(BitfieldMessage{bits}));
+  early.on_dont_have(1);
+  early.on_dont_have(1);
+  early.on_dont_have(16);  // past the end of it: it never had that
+  early.on_dont_have(UINT32_MAX);
+  EXPECT_EQ(replayed(), "bitfield 128 1; ");
+  EXPECT_TRUE(early.lost().empty());
+}
+
+TEST_F(EarlyMessagesTest, OfAPeerThatHadAllItIsRemembered) {
+  EXPECT_FALSE(say(HaveAll{}));
+  early.on_dont_have(7);
+  early.on_dont_have(9);
+  EXPECT_FALSE(say(Have{7}));
+  EXPECT_EQ(replayed(), "have all; ");
+  EXPECT_EQ(early.lost(), (std::set<std::uint32_t>{9}));
+  EXPECT_FALSE(say(HaveAll{}));
+  EXPECT_TRUE(early.lost().empty());
+}
+
+TEST_F(EarlyMessagesTest, APeerThatLosesEverythingCostsNoMoreMemory) {
+  EXPECT_FALSE(say(HaveAll{}));
+  for (std::uint32_t piece = 0; piece < 100'000; ++piece) early.on_dont_have(piece);
+  EXPECT_EQ(early.lost().size(), kMaxEarlyLost);
+  early.on_dont_have(UINT32_MAX);
+  EXPECT_FALSE(early.lost().contains(UINT32_MAX));
+}
+
 }  // namespace
 }  // namespace swarmfs::net

@@ -26,9 +26,10 @@ std::string payload_to(const char* address) {
 }
 
 TEST(ExtensionTest, SaysWhoWeAreWhatWeQueueAndWhomWeSee) {
-  EXPECT_EQ(payload_to("1.2.3.4"), "d1:mde4:reqqi250e1:v13:swarmfs " SWARMFS_VERSION
-                                   "6:yourip4:\x01\x02\x03\x04"
-                                   "e");
+  EXPECT_EQ(payload_to("1.2.3.4"),
+            "d1:md11:lt_donthavei3ee4:reqqi250e1:v13:swarmfs " SWARMFS_VERSION
+            "6:yourip4:\x01\x02\x03\x04"
+            "e");
 }
 
 TEST(ExtensionTest, ShowsAnIpv6PeerItsSixteenBytes) {
@@ -37,10 +38,11 @@ TEST(ExtensionTest, ShowsAnIpv6PeerItsSixteenBytes) {
 }
 
 TEST(ExtensionTest, NamesTheExtensionsWeSpeak) {
-  EXPECT_THAT(offered({.metadata = true}), HasSubstr("1:md11:ut_metadatai2ee4:reqq"));
+  EXPECT_THAT(offered({.metadata = true}),
+              HasSubstr("1:md11:lt_donthavei3e11:ut_metadatai2ee4:reqq"));
   EXPECT_THAT(offered({.metadata = true, .metadata_size = 77, .pex = Pex::on, .port = 6881}),
-              HasSubstr("1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei77e1:pi6881e4:reqq"));
-  EXPECT_THAT(offered({.pex = Pex::withdrawn}), HasSubstr("1:md6:ut_pexi0ee"))
+              HasSubstr("11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei77e1:pi6881e4:reqq"));
+  EXPECT_THAT(offered({.pex = Pex::withdrawn}), HasSubstr("6:ut_pexi0ee"))
       << "0 takes back what was said (BEP 10)";
 }
 
@@ -58,6 +60,16 @@ TEST(ExtensionTest, WhatWeSendWeCanRead) {
   EXPECT_EQ(said.metadata_size, 77U);
   EXPECT_EQ(said.our_address, asio::ip::make_address("1.2.3.4"));
   EXPECT_EQ(said.client, "swarmfs " SWARMFS_VERSION);
+}
+
+// BEP 54: <len=6><op=20><subop><index>; an index is all that is in it.
+TEST(ExtensionTest, APieceThatIsGoneIsNamedByFourBytes) {
+  const auto index = [](const std::string& payload) {
+    return parse_dont_have(std::as_bytes(std::span(payload)));
+  };
+  EXPECT_EQ(index(std::string("\x01\x02\x03\x04")), 0x01020304U);
+  EXPECT_EQ(index(std::string(4, '\xff')), UINT32_MAX) << "whether there is one, others know";
+  for (const std::size_t size : {0U, 1U, 3U, 5U, 8U}) EXPECT_FALSE(index(std::string(size, 'x')));
 }
 
 TEST(ExtensionTest, MessageNumbersFitAByte) {

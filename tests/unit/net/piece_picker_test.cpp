@@ -20,6 +20,7 @@ using testing::AllOf;
 using testing::Contains;
 using testing::Each;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::IsSupersetOf;
 using testing::Not;
@@ -393,6 +394,63 @@ TEST_F(PiecePickerTest, APeerThatRejectsWhatItShouldServeRestsLongerEachTime) {
   picker_.on_reject(key, block(5, 1), now_);
   now_ += 1s;
   EXPECT_THAT(schedule(), ElementsAre("1<5:1")) << "a block it served makes up for it";
+}
+
+// BEP 54: what was asked of the piece has failed; nothing else is held against the peer.
+TEST_F(PiecePickerTest, WhatAPeerNoLongerHasIsAskedOfAnother) {
+  const PeerKey near = seed(true, 10ms);
+  want(5);
+  want(6);
+  (void)schedule();
+  ASSERT_THAT(owed(near, 5), SizeIs(4));
+  EXPECT_EQ(arrive(near, 5, 0), Arrival::wanted);
+  picker_.on_dont_have(near, piece(5));
+  EXPECT_THAT(owed(near, 5), IsEmpty());
+  EXPECT_FALSE(picker_.available(piece(5)));
+  EXPECT_THAT(schedule(), Each(Not(HasSubstr("5:")))) << "nobody has it";
+  const PeerKey far = seed(true, 300ms);
+  EXPECT_THAT(schedule(), IsSupersetOf({"2<5:1", "2<5:2", "2<5:3"}));
+  EXPECT_THAT(owed(near, 6), SizeIs(4)) << "the other piece still comes from it";
+  picker_.on_reject(near, block(5, 1), now_);  // it says so once more (BEP 6)
+  EXPECT_THAT(owed(far, 5), SizeIs(3));
+  finish(6);
+  want(7);
+  EXPECT_THAT(schedule(), Contains("1<7:0")) << "it need not rest";
+}
+
+TEST_F(PiecePickerTest, WhatAPeerLosesAndFindsAgainIsAskedOfItAgain) {
+  const PeerKey key = seed();
+  want(5);
+  (void)schedule();
+  picker_.on_dont_have(key, piece(5));
+  EXPECT_THAT(schedule(), IsEmpty());
+  picker_.on_have(key, piece(5));
+  EXPECT_THAT(schedule(), ElementsAre("1<5:0", "1<5:1", "1<5:2", "1<5:3"));
+}
+
+TEST_F(PiecePickerTest, APeerMayLoseOnlyWhatItHas) {
+  const PeerKey one = seed();
+  picker_.add_peer(next_peer_++, 50ms, true);  // has nothing
+  picker_.on_dont_have(2, piece(5));
+  picker_.on_dont_have(one, piece(6));
+  picker_.on_dont_have(one, piece(6));
+  picker_.remove_peer(2);
+  want(4, 6, Urgency::background);
+  EXPECT_THAT(schedule(), ElementsAre("1<4:0", "1<4:1", "1<4:2", "1<4:3"))
+      << "no other is rarer, and of equally rare ones the first comes first";
+}
+
+TEST_F(PiecePickerTest, ABadPieceWhoseOnlyServerLostItComesFromAnother) {
+  seed();
+  seed();
+  want(5);
+  deliver_all(5);
+  picker_.on_piece_corrupt(piece(5));
+  ASSERT_THAT(schedule(), SizeIs(4));
+  const PeerKey server = owed(1, 5).empty() ? 2 : 1;
+  picker_.on_dont_have(server, piece(5));
+  EXPECT_THAT(schedule(), SizeIs(4));
+  EXPECT_THAT(owed(3 - server, 5), SizeIs(4));
 }
 
 TEST_F(PiecePickerTest, TheRejectOfACancelIsNoOffence) {

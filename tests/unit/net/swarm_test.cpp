@@ -351,6 +351,31 @@ TEST_F(SwarmTest, WhatAPeerMaySayIsNoOffence) {
   }
 }
 
+// BEP 54.
+TEST_F(SwarmTest, APieceThatAPeerLostIsFetchedFromAnother) {
+  FarEnd& one = seed(1);
+  const Demand demand = want(3);
+  settle();
+  EXPECT_EQ(text(one.heard()), "request 3+0,16384; request 3+16384,16384; ");
+  const Bytes index{std::byte{0}, std::byte{0}, std::byte{0}, std::byte{3}};
+  const Extended lost{static_cast<std::uint8_t>(ExtensionId::dont_have), index};
+  EXPECT_FALSE(offends(one, lost));
+  EXPECT_FALSE(swarm_->reachable(store_.layout().range(*store_.layout().piece_at(3))));
+  FarEnd& other = seed(2);
+  EXPECT_EQ(text(other.heard()), "request 3+0,16384; request 3+16384,16384; ");
+  EXPECT_FALSE(offends(one, lost)) << "again";
+}
+
+TEST_F(SwarmTest, APieceThatIsNoneCannotBeLost) {
+  int n = 1;
+  const auto id = static_cast<std::uint8_t>(ExtensionId::dont_have);
+  EXPECT_TRUE(offends(seed(n++), Extended{id, Bytes{{}, {}, {}, std::byte{kPieces}}}));
+  EXPECT_TRUE(offends(seed(n++), Extended{id, Bytes(4, std::byte{0xff})}));
+  for (const std::size_t size : {0U, 3U, 5U}) {
+    EXPECT_TRUE(offends(seed(n++), Extended{id, Bytes(size)})) << size;
+  }
+}
+
 TEST_F(SwarmTest, ABitfieldOfTheWrongLengthEndsTheConnection) {
   int n = 1;
   for (const std::size_t length : {0U, 2U, 4U, 1000U}) {

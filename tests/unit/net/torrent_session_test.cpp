@@ -157,7 +157,7 @@ TEST_F(TorrentSessionTest, ATorrentIsThereAtOnce) {
 TEST_F(TorrentSessionTest, OffersWhatItHas) {
   start_torrent();
   FarEnd& far = peer(1);
-  EXPECT_THAT(as_text(greeting_), HasSubstr("1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei" +
+  EXPECT_THAT(as_text(greeting_), HasSubstr("11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei" +
                                             std::to_string(info_.size()) + "e"));
   say_extended(far, 0, "d1:md11:ut_metadatai5eee");
   say_extended(far, 2, "d8:msg_typei0e5:piecei0ee");

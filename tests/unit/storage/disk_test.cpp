@@ -94,6 +94,49 @@ TEST_F(RealDiskTest, AFileThatSomebodyCutIsNotMadeLongAgainUnnoticed) {
   EXPECT_EQ(read(*disk, 100'000, truth.size()), truth);
 }
 
+// Whatever was written after the cut: the file may look as long as it was.
+TEST_F(RealDiskTest, AFileOfKnownSizeThatWasCutIsNoticedWhoeverMadeItLongAgain) {
+  const auto disk = opened();
+  EXPECT_TRUE(disk->expect(300'000));
+  const Bytes truth = pattern(100'000, 5);
+  for (const std::uint64_t at : {0U, 100'000U, 200'000U}) {
+    EXPECT_EQ(write(*disk, at, truth), error_code());
+  }
+  stdfs::resize_file(directory / "data", 10);
+  stdfs::resize_file(directory / "data", 300'000);  // as a write that was under way makes it
+  Bytes into(1000);
+  EXPECT_FALSE(disk->read_now(100'000, into));
+  EXPECT_EQ(loop.run(disk->read(100'000, into)), StorageErrc::short_read) << "and no zeros";
+  EXPECT_EQ(loop.run(disk->read(100'000, into)), error_code()) << "said once";
+  EXPECT_EQ(write(*disk, 100'000, truth), error_code());
+  EXPECT_EQ(read(*disk, 100'000, truth.size()), truth);
+  stdfs::resize_file(directory / "data", 0);
+  EXPECT_EQ(write(*disk, 200'000, truth), StorageErrc::short_read) << "each time anew";
+  EXPECT_EQ(write(*disk, 200'000, truth), error_code());
+  EXPECT_EQ(stdfs::file_size(directory / "data"), RealDisk::length_for(300'000));
+}
+
+TEST_F(RealDiskTest, AFileThatWasCutBeforeItsSizeWasKnownIsNoticed) {
+  std::ofstream(directory / "data") << "0123456789";
+  const auto disk = opened();
+  stdfs::resize_file(directory / "data", 5);
+  EXPECT_FALSE(disk->expect(10));
+  EXPECT_TRUE(disk->expect(10));
+}
+
+TEST_F(RealDiskTest, EverybodyUnderWayIsToldOfACut) {
+  const auto disk = opened();
+  EXPECT_TRUE(disk->expect(300'000));
+  const Bytes truth = pattern(100'000, 5);
+  EXPECT_EQ(write(*disk, 0, truth), error_code());
+  stdfs::resize_file(directory / "data", 0);
+  Bytes first(1000), second(1000);
+  const auto one = loop.start(disk->read(0, first)), other = loop.start(disk->read(5000, second));
+  loop.until([&] { return one.done() && other.done(); });
+  EXPECT_EQ(one.value(), StorageErrc::short_read);
+  EXPECT_EQ(other.value(), StorageErrc::short_read) << "though the file was long again by then";
+}
+
 TEST_F(RealDiskTest, AFileThatWasThereIsOpenedAsItIs) {
   std::ofstream(directory / "data") << "0123456789";
   const auto disk = opened();
