@@ -31,6 +31,9 @@ struct FileEntry {
   // Its place in the torrent's own list, where padding and links count too (BEP 53 numbers files
   // so).
   std::uint32_t index = 0;
+  // As the torrent has it, where that is not `path`: what others call it. Not cleaned, and never
+  // for use on this host.
+  std::vector<std::string> original = {};
 };
 
 struct Metainfo {
@@ -39,7 +42,8 @@ struct Metainfo {
   Layout layout;
   std::vector<Sha1Digest> piece_hashes;  // layout.piece_count() of them
   std::vector<FileEntry> files = {};
-  bool single_file = false;  // files[0].path == {name}
+  bool single_file = false;        // files[0].path == {name}
+  std::string original_name = {};  // not cleaned: what others call it
   // BEP 12 tiers of URLs; `announce` is a last tier of its own if not in them.
   std::vector<std::vector<std::string>> trackers = {};
   std::vector<std::string> web_seeds = {};         // BEP 19 url-list

@@ -1,0 +1,90 @@
+"""A web server on loopback that serves a folder with ranges, keeps connections, and misbehaves as told."""
+import http.server
+import os
+import re
+import socketserver
+import threading
+import time
+import urllib.parse
+
+HOST = "127.0.0.1"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        server = self.server.owner
+        server.note(self)
+        time.sleep(server.delay)
+        for status, headers in server.next_answers():
+            return self._empty(status, headers)
+        path = os.path.join(server.root, urllib.parse.unquote(self.path.split("?")[0]).lstrip("/"))
+        if not os.path.isfile(path):
+            return self._empty(404)
+        size = os.path.getsize(path)
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        begin, end = (int(span[1]), min(int(span[2]) + 1, size)) if span and server.ranges else (0, size)
+        if begin >= size:
+            return self._empty(416)
+        self.send_response(206 if span and server.ranges else 200)
+        if span and server.ranges:
+            self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{size}")
+        self.send_header("Content-Length", str(end - begin))
+        self.end_headers()
+        with open(path, "rb") as file:
+            file.seek(begin)
+            while begin < end:
+                part = server.lie(file.read(min(1 << 16, end - begin)))
+                self.wfile.write(part)
+                server.sent += len(part)
+                begin += len(part)
+
+    def _empty(self, status, headers=()):
+        self.send_response(status)
+        for name, value in dict(headers).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, *_):
+        pass  # the client has hung up
+
+
+class WebServer:
+    """`lies`: every byte is wrong. `ranges`: it knows them. `answers`: (status, headers) of the first requests."""
+
+    def __init__(self, case, root, lies=False, ranges=True, delay=0.0, answers=()):
+        self.root, self.ranges, self.delay, self.sent = root, ranges, delay, 0
+        self.lie = (lambda part: bytes(255 - b for b in part)) if lies else (lambda part: part)
+        self.requests, self.clients, self._answers = [], set(), list(answers)
+        self._server = _Server((HOST, 0), _Handler)
+        self._server.owner = self
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+        case.addCleanup(self.stop)
+
+    def note(self, handler):
+        self.requests.append((handler.path, handler.headers.get("Range")))
+        self.clients.add(handler.client_address)
+
+    def next_answers(self):
+        return [self._answers.pop(0)] if self._answers else []
+
+    def url(self, path="/"):
+        return f"http://{HOST}:{self.port}{path}"
+
+    def stop(self):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
