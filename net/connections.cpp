@@ -82,7 +82,7 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
   Task<void> run_peer(Endpoint endpoint);
   Task<Result<Handshake>> establish(std::shared_ptr<Connection> c);
   Task<void> run_guest(std::unique_ptr<Stream> stream, Handshake theirs);
-  Task<void> run_web_seed(std::unique_ptr<Stream> stream, Duration connect_time);
+  Task<void> run_web_seed(std::unique_ptr<Stream> stream, Duration round_trip);
   [[nodiscard]] bool has_room_for(const Endpoint& guest) const;
   error_code judge(const Result<Handshake>& theirs, Connection& c);
   error_code settle_twin(const Connection& c);
@@ -267,7 +267,7 @@ Task<void> Connections::State::run_guest(std::unique_ptr<Stream> stream, Handsha
   dial_more();
 }
 
-Task<void> Connections::State::run_web_seed(std::unique_ptr<Stream> stream, Duration connect_time) {
+Task<void> Connections::State::run_web_seed(std::unique_ptr<Stream> stream, Duration round_trip) {
   const auto self = shared_from_this();
   const Endpoint endpoint = stream->remote();
   if (stopping || list.is_banned(endpoint)) co_return;
@@ -275,7 +275,7 @@ Task<void> Connections::State::run_web_seed(std::unique_ptr<Stream> stream, Dura
   connection->info.key = next_key++;
   connection->info.endpoint = endpoint;
   connection->info.web_seed = true;
-  connection->info.connect_time = connect_time;
+  connection->info.connect_time = round_trip;
   connection->info.fast = true;
   connection->link = std::make_unique<PeerConnection>(executor, clock, std::move(stream));
   co_await serve(connection);
@@ -474,10 +474,10 @@ void Connections::wake() {
 }
 
 void Connections::add_web_seed(std::unique_ptr<Stream> stream, const std::string& name,
-                               Duration connect_time) {
+                               Duration round_trip) {
   if (state_->stopping) return;
   state_->web_seeds.insert_or_assign(stream->remote(), name);
-  state_->tasks.spawn(state_->run_web_seed(std::move(stream), connect_time));
+  state_->tasks.spawn(state_->run_web_seed(std::move(stream), round_trip));
 }
 
 void Connections::add_peers(std::span<const Endpoint> endpoints, PeerSource source) {

@@ -93,8 +93,9 @@ class Connections {
   void accept(std::unique_ptr<Stream> stream, const Handshake& theirs);
   void add_peers(std::span<const Endpoint> endpoints, PeerSource source);
   // A web server that speaks as a peer does, from behind its handshake on, and needs the fast
-  // extension. `name` is for people; `stream->remote()` is what it is banned by.
-  void add_web_seed(std::unique_ptr<Stream> stream, const std::string& name, Duration connect_time);
+  // extension. `name` is for people; `stream->remote()` is what it is banned by; `round_trip`: as
+  // far as it is known.
+  void add_web_seed(std::unique_ptr<Stream> stream, const std::string& name, Duration round_trip);
   // Tells `receiver` of every connection and all it has said; from then on it is called as things
   // happen. An empty one: what is said is remembered again.
   void set_receiver(Receiver receiver);

@@ -1,5 +1,6 @@
 #include "net/http_connection.h"
 
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -391,6 +392,14 @@ bool HttpConnection::stale() const {
   char byte = 0;
   const auto n = ::recv(s.socket->native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+Duration HttpConnection::round_trip() const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  const int failed =
+      ::getsockopt(state_->socket->native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size);
+  return std::chrono::microseconds(failed ? 0 : info.tcpi_rtt);
 }
 
 asio::ip::address HttpConnection::remote() const {

@@ -105,6 +105,7 @@ class HttpConnection {
   // The server has hung up, or says something unasked: no use for another request.
   [[nodiscard]] bool stale() const;
   [[nodiscard]] asio::ip::address remote() const;  // of the server; unspecified before open()
+  [[nodiscard]] Duration round_trip() const;       // as TCP has measured it; zero: not known
 
  private:
   struct State;

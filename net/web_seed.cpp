@@ -7,8 +7,6 @@
 #include <utility>
 #include <variant>
 
-#include "storage/metainfo_sources.h"
-
 namespace swarmfs::net {
 namespace {
 
@@ -21,8 +19,6 @@ constexpr double kPriorRate = 1e6;
 constexpr std::uint64_t kLeastRest = 32 * 1024;
 // Shorter bodies say little about the rate.
 constexpr std::uint64_t kRateSample = 64 * 1024;
-// Redirects that are remembered.
-constexpr std::size_t kMaxMoved = 1000;
 // A server that lacked this many files, and had none, has none.
 constexpr std::size_t kMaxMissing = 4;
 
@@ -65,8 +61,7 @@ WebSeed::WebSeed(asio::any_io_executor executor, Clock& clock, const WebSeedFile
     : executor_(executor),
       clock_(clock),
       files_(files),
-      original_(seed),
-      seed_(seed),
+      places_(files, seed),
       last_(std::move(seed)),
       have_(files.layout().piece_count()),
       silence_(clock,
@@ -83,7 +78,7 @@ WebSeed::WebSeed(asio::any_io_executor executor, Clock& clock, const WebSeedFile
 }
 
 Task<error_code> WebSeed::connect() {
-  const error_code ec = co_await open(seed_);
+  const error_code ec = co_await open(places_.seed());
   co_return ec;
 }
 
@@ -167,8 +162,15 @@ void WebSeed::on_message(const Message& message) {
 
 void WebSeed::on_request(const Request& request) {
   const auto block = files_.layout().block_at(request.index, request.begin, request.length);
-  if (!block || !have_.test(block->piece)) {
-    return say(Reject{request.index, request.begin, request.length});
+  const Reject refusal{request.index, request.begin, request.length};
+  if (!block || !have_.test(block->piece)) return say(refusal);
+  const auto coming = std::find_if(asked_.begin(), asked_.end(), [&request](const Ask& ask) {
+    return ask.cancelled && ask.request.index == request.index &&
+           ask.request.begin == request.begin;
+  });
+  if (coming != asked_.end()) {  // cancelled, and wanted again before it came
+    coming->cancelled = false;
+    return say(refusal);
   }
   wanted_.push_back({request, block->piece, files_.layout().range(*block)});
 }
@@ -193,11 +195,13 @@ void WebSeed::reconsider() {
   if (!std::all_of(asked_.begin(), asked_.end(), [](const Ask& ask) { return ask.cancelled; })) {
     return;
   }
-  const bool sent =
-      std::any_of(gets_.begin(), gets_.end(), [](const Get& get) { return get.sent; });
-  if (sent && on_the_way() <= cheap_rest()) return;
+  if (any_sent() && on_the_way() <= cheap_rest()) return;
   abandoned_ = true;
-  if (sent && http_) http_->close();
+  if (any_sent() && http_) http_->close();
+}
+
+bool WebSeed::any_sent() const {
+  return std::any_of(gets_.begin(), gets_.end(), [](const Get& get) { return get.sent; });
 }
 
 std::uint64_t WebSeed::cheap_rest() const {
@@ -210,7 +214,7 @@ std::uint64_t WebSeed::cheap_rest() const {
 Task<void> WebSeed::work() {
   while (!closed_) {
     if (abandoned_) {
-      drop_connection();
+      if (any_sent()) drop_connection();
       start_over();
     }
     plan();
@@ -238,12 +242,22 @@ std::uint64_t WebSeed::on_the_way() const {
   return bytes;
 }
 
-// Turns what waits into requests: not before there is as much of it as is on its way, or there
-// would be a request for every block.
-void WebSeed::plan() {
+// Whether to ask for more before all has come: just in time for no round trip to be lost, because a
+// server looks at a request when it is done with the one before, and then takes its time for it;
+// and for as much as is on its way, or there would be a request for every block.
+bool WebSeed::time_for_more() const {
+  if (gets_.empty()) return true;
+  if (no_ranges_ || !http_) return false;
   std::uint64_t waiting = 0;
   for (const Ask& ask : wanted_) waiting += ask.bytes.size();
-  if (abandoned_ || waiting < on_the_way() || (no_ranges_ && !gets_.empty())) return;
+  const std::uint64_t coming = on_the_way();
+  const double seconds = std::chrono::duration<double>(http_->round_trip()).count();
+  return coming <= waiting && static_cast<double>(coming) <= rate_ * seconds;
+}
+
+// Turns what waits into requests.
+void WebSeed::plan() {
+  if (abandoned_ || !time_for_more()) return;
   while (!wanted_.empty() && gets_.size() < kMaxPipelined) {
     ByteRange run{wanted_.front().bytes.begin, wanted_.front().bytes.begin};
     while (!wanted_.empty() && wanted_.front().bytes.begin == run.end && run.size() < kMaxRange) {
@@ -282,7 +296,11 @@ void WebSeed::advance(std::size_t bytes) {
   filled_ += bytes;
   const Ask& ask = asked_.front();
   if (filled_ < ask.bytes.size()) return;
-  say(Piece{ask.request.index, ask.request.begin, std::span(block_).first(filled_)});
+  if (ask.cancelled) {
+    say(Reject{ask.request.index, ask.request.begin, ask.request.length});
+  } else {
+    say(Piece{ask.request.index, ask.request.begin, std::span(block_).first(filled_)});
+  }
   asked_.pop_front();
   filled_ = 0;
   ++delivered_;
@@ -327,15 +345,6 @@ WebSeed::Step WebSeed::on_lost(error_code why) {
   return Step::go_on;
 }
 
-HttpHop WebSeed::place_of(File file) const {
-  if (const auto moved = moved_.find(file); moved != moved_.end()) return moved->second;
-  HttpHop hop = seed_;
-  const std::string suffix = files_.suffix(file, seed_.url.target);
-  hop.url.target += suffix;
-  hop.url.path += suffix;
-  return hop;
-}
-
 RangeAsked WebSeed::range_of(const Get& get) const {
   const ByteRange file = files_.range(*get.span.file);
   return {get.span.bytes.begin - file.begin, get.span.bytes.end - file.begin, file.size()};
@@ -364,7 +373,7 @@ Task<error_code> WebSeed::send() {
   for (std::size_t i = 0; i < std::min(gets_.size(), kMaxPipelined); ++i) {
     Get& get = gets_[i];
     if (!get.span.file || get.sent) continue;
-    const HttpHop place = place_of(*get.span.file);
+    const HttpHop place = places_.of(*get.span.file);
     if (!place.url.same_origin(last_.url)) break;
     const std::string range = range_header(range_of(get));
     text += get_request(place.url, "Accept-Encoding: identity\r\nRange: " + range + "\r\n");
@@ -383,12 +392,13 @@ Task<WebSeed::Step> WebSeed::receive() {
     co_return Step::go_on;
   }
   const File file = *gets_.front().span.file;
-  const HttpHop place = place_of(file);
+  const HttpHop place = places_.of(file);
   if (http_ && (!place.url.same_origin(last_.url) || (!gets_.front().sent && http_->stale()))) {
     drop_connection();
   }
   if (!http_) {
     const error_code ec = co_await open(place);
+    if (ec == NetErrc::refused_address && redirects_ > 0) co_return on_not_there(file);
     if (ec) co_return fail(ec);
   }
   if (abandoned_) co_return Step::go_on;
@@ -479,33 +489,16 @@ Task<error_code> WebSeed::read_range() {
 // -- what a server says instead
 
 WebSeed::Step WebSeed::on_redirect(File file, const HttpHead& head) {
-  if (++redirects_ > kMaxRedirects || head.location.size() > storage::kMaxUrlSize) {
+  if (++redirects_ > kMaxRedirects || !places_.follow(file, head.location, http_->remote())) {
     return on_not_there(file);
   }
-  Result<HttpHop> hop = redirected(place_of(file), head.location, http_->remote());
-  if (!hop) return on_not_there(file);
   drop_connection();
-  // All files have moved when only what stands before this one's name is another.
-  const std::string suffix = files_.suffix(file, seed_.url.target);
-  std::string target = hop->url.target;
-  if (target.ends_with(suffix)) target.resize(target.size() - suffix.size());
-  if (target.size() + suffix.size() == hop->url.target.size() &&
-      target.ends_with('/') == seed_.url.target.ends_with('/') && target.starts_with('/')) {
-    moved_.erase(file);
-    seed_ = *hop;
-    seed_.url.target = seed_.url.path = target;
-  } else {
-    if (moved_.size() == kMaxMoved) moved_.clear();
-    moved_.insert_or_assign(file, std::move(*hop));
-  }
   return Step::go_on;
 }
 
 WebSeed::Step WebSeed::on_not_there(File file) {
-  // Where it had been sent earlier may be out of date: the seed itself is asked once more.
-  const bool moved = moved_.erase(file) > 0 || seed_.url.text() != original_.url.text();
-  if (moved && redirects_ == 0) {
-    seed_ = original_;
+  // Where we were sent earlier may be out of date: the seed itself is asked once more.
+  if (places_.go_back(file) && redirects_ == 0) {
     drop_connection();
     return Step::go_on;
   }

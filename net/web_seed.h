@@ -1,7 +1,7 @@
 // A web server as a peer (BEP 19). To the swarm it is a Stream that speaks the peer wire protocol:
 // it has everything, never chokes, and answers what it is asked in that order. To the server it is
 // a client of HTTP/1.1 with one connection that is kept: consecutive blocks become one request for
-// a range, and the next requests follow before the answer has come to its end.
+// a range, and the next requests follow a round trip before the answer comes to its end.
 //
 // What is cancelled before it was asked costs nothing. What is on its way already is read to its
 // end, unless that takes longer than a new connection does.
@@ -11,12 +11,11 @@
 // Errors:   serve() ends with the server's failure. A file it lacks costs only the pieces in it.
 // Lifetime: held by shared_ptr; close(), then await connect() and serve().
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -28,6 +27,7 @@
 #include "net/range_reply.h"
 #include "net/stream.h"
 #include "net/web_seed_files.h"
+#include "net/web_seed_places.h"
 #include "storage/bitfield.h"
 #include "storage/wait_list.h"
 
@@ -43,6 +43,10 @@ inline constexpr std::uint64_t kMaxSkipped = 1024 * 1024;
 // A server that says nothing for so long is given up: what nginx gives a client (60 s), halved,
 // because somebody may be waiting and a new connection costs little.
 inline constexpr Duration kWebSeedSilence = std::chrono::seconds(30);
+// What is taken for the time to the first byte until it is measured. The connection alone says too
+// little: a server opens a file, or asks another one for it. Too long only delays the first
+// request's rivals, too short would pass for a slow line.
+inline constexpr Duration kFirstByteGuess = std::chrono::milliseconds(100);
 // Blocks that the swarm has not taken yet.
 inline constexpr std::size_t kMaxOutbox = 256 * 1024;
 
@@ -59,7 +63,10 @@ class WebSeed : public std::enable_shared_from_this<WebSeed> {
   [[nodiscard]] Task<error_code> serve();
   void close();
 
-  [[nodiscard]] Duration connect_time() const { return connect_time_; }
+  // About how long it takes until the first byte of an answer comes.
+  [[nodiscard]] Duration first_byte_time() const {
+    return std::max(connect_time_, kFirstByteGuess);
+  }
   [[nodiscard]] std::uint64_t delivered_blocks() const { return delivered_; }
   // How long the server asked to be left alone.
   [[nodiscard]] Duration asked_pause() const { return asked_pause_; }
@@ -91,6 +98,8 @@ class WebSeed : public std::enable_shared_from_this<WebSeed> {
   // -- what is asked, and what is on its way
   [[nodiscard]] Task<void> work();
   [[nodiscard]] std::uint64_t on_the_way() const;
+  [[nodiscard]] bool any_sent() const;
+  [[nodiscard]] bool time_for_more() const;
   void plan();
   void start_over();
   void drop_connection();
@@ -98,7 +107,6 @@ class WebSeed : public std::enable_shared_from_this<WebSeed> {
   void advance(std::size_t bytes);
 
   // -- the server's side
-  [[nodiscard]] HttpHop place_of(File file) const;
   [[nodiscard]] RangeAsked range_of(const Get& get) const;
   [[nodiscard]] Task<error_code> open(HttpHop hop);
   [[nodiscard]] Task<error_code> send();
@@ -119,14 +127,12 @@ class WebSeed : public std::enable_shared_from_this<WebSeed> {
   asio::any_io_executor executor_;
   Clock& clock_;
   const WebSeedFiles& files_;
-  HttpHop original_;  // as the torrent says
-  HttpHop seed_;      // and where it has moved to
-  HttpHop last_;      // that was connected to
+  WebSeedPlaces places_;
+  HttpHop last_;  // that was connected to
   storage::Bitfield have_;
   std::set<File> missing_;  // the server lacks them
   bool no_ranges_ = false;
-  std::map<File, HttpHop> moved_;  // where the server sent us for them
-  int redirects_ = 0;              // in a row
+  int redirects_ = 0;  // in a row
 
   std::shared_ptr<HttpConnection> http_;  // null: none
   Duration connect_time_{};

@@ -117,7 +117,7 @@ Task<void> WebSeeds::State::use(Seed& seed) {
   error_code why = co_await web->connect();
   --dialling;
   if (!why) {
-    parts.connections.add_web_seed(web->stream(seed.endpoint), seed.name, web->connect_time());
+    parts.connections.add_web_seed(web->stream(seed.endpoint), seed.name, web->first_byte_time());
     why = co_await web->serve();
   }
   std::erase(at_work, web);
@@ -131,8 +131,9 @@ void WebSeeds::State::put_off(Seed& seed, const WebSeed& web, error_code why) {
   const Duration pause = std::max(pause_after(seed.failures), web.asked_pause());
   seed.not_before = parts.clock.now() + pause;
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(pause).count();
-  parts.log(std::exchange(seed.reported, true) ? 0 : 1, "web seed " + seed.name + ": " + why.message() +
-                                            "; next try in " + std::to_string(seconds) + " s");
+  parts.log(std::exchange(seed.reported, true) ? 0 : 1, "web seed " + seed.name + ": " +
+                                                            why.message() + "; next try in " +
+                                                            std::to_string(seconds) + " s");
 }
 
 WebSeeds::WebSeeds(Parts parts) : state_(std::make_shared<State>(std::move(parts))) {

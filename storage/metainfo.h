@@ -43,7 +43,6 @@ struct Metainfo {
   std::vector<Sha1Digest> piece_hashes;  // layout.piece_count() of them
   std::vector<FileEntry> files = {};
   bool single_file = false;        // files[0].path == {name}
-  std::string original_name = {};  // not cleaned: what others call it
   // BEP 12 tiers of URLs; `announce` is a last tier of its own if not in them.
   std::vector<std::vector<std::string>> trackers = {};
   std::vector<std::string> web_seeds = {};         // BEP 19 url-list
@@ -52,6 +51,7 @@ struct Metainfo {
   std::optional<std::int64_t> creation_date = {};  // Unix seconds
   bool has_v2 = false;                             // hybrid (BEP 52): served through its v1 half
   std::vector<std::string> warnings = {};          // oddities that were accepted, one line each
+  std::string original_name = {};                  // not cleaned: what others call it
 };
 
 // Requires nothing of `bytes`. A v2-only torrent is StorageErrc::v2_only after its structure was

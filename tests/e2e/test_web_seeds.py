@@ -6,7 +6,7 @@ import urllib.parse
 
 from harness import KIB, MIB, Case, until
 from seeds import LibtorrentSeed
-from webserver import WebServer
+from webserver import WebServer, make_certificate
 
 ODD_NAMES = {
     "a b.bin": 300 * KIB,
@@ -109,6 +109,27 @@ class OnlySource(WebSeedCase):
         self.assertEqual(web.requests, [])
 
 
+class OverTls(WebSeedCase):
+    trusted = None
+
+    def environment(self):
+        return {**super().environment(), **({"SSL_CERT_FILE": self.trusted} if self.trusted else {})}
+
+    def test_a_server_that_can_prove_who_it_is(self):
+        self.trusted = make_certificate(self)
+        torrent, web = self.served_file(8 * MIB, certificate=self.trusted)
+        mount = self.mount(torrent)
+        self.assert_same_file(mount.file(), mount.source())
+        self.assertEqual(web.sent, 8 * MIB)
+
+    def test_one_that_cannot_is_no_use(self):
+        torrent, web = self.served_file(MIB, certificate=make_certificate(self))
+        mount = self.mount(torrent)
+        self.start("cat", mount.file())
+        until(lambda: "certificate verify failed" in mount.log(), "the reason in the log")
+        self.assertEqual(web.requests, [])
+
+
 class BesideOthers(WebSeedCase):
     def test_a_liar_is_banned_by_its_url_and_the_bytes_are_right(self):
         size = 32 * MIB
@@ -121,6 +142,14 @@ class BesideOthers(WebSeedCase):
         self.assertEqual(len(banned), 1, banned)
         self.assertIn(liar.url("/film.bin") + " banned: sent corrupt data", banned[0])
         self.assertLess(liar.sent, size // 4)
+
+    def test_one_that_drips_delays_nobody(self):
+        size = 8 * MIB
+        web = WebServer(self, self.one_file(size).save, step=100, pause=0.1)
+        torrent = self.one_file(size, web_seeds=[web.url("/film.bin")])
+        mount = self.mount(torrent, peers=[LibtorrentSeed(self, torrent).address])
+        self.assert_within(10.0, "the file", lambda: self.assert_same_file(mount.file(), mount.source()))
+        self.assertLess(web.sent, MIB)
 
     def test_files_that_a_server_lacks_come_from_others(self):
         sizes = {"a.bin": 2 * MIB, "b.bin": 2 * MIB, "c.bin": 2 * MIB}

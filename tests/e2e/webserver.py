@@ -3,11 +3,26 @@ import http.server
 import os
 import re
 import socketserver
+import ssl
+import subprocess
 import threading
 import time
 import urllib.parse
 
 HOST = "127.0.0.1"
+
+
+def make_certificate(case):
+    """A file with a key and a certificate for this host, signed by itself."""
+    path = os.path.join(case.new_dir("tls"), "both.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
+    command += ["-addext", f"subjectAltName=IP:{HOST}", "-keyout", path + ".key", "-out", path + ".crt"]
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    with open(path, "w", encoding="ascii") as out:
+        for part in (path + ".key", path + ".crt"):
+            with open(part, encoding="ascii") as file:
+                out.write(file.read())
+    return path
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -36,7 +51,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with open(path, "rb") as file:
             file.seek(begin)
             while begin < end:
-                part = server.lie(file.read(min(1 << 16, end - begin)))
+                part = server.lie(file.read(min(server.step, end - begin)))
+                time.sleep(server.pause)
                 self.wfile.write(part)
                 server.sent += len(part)
                 begin += len(part)
@@ -61,15 +77,21 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class WebServer:
-    """`lies`: every byte is wrong. `ranges`: it knows them. `answers`: (status, headers) of the first requests."""
+    """`lies`: every byte is wrong. `ranges`: it knows them. `delay`: before an answer. It is sent in `step`s with a `pause`
+    before each. `answers`: (status, headers) of the first requests. `certificate`: a file with its key; https."""
 
-    def __init__(self, case, root, lies=False, ranges=True, delay=0.0, answers=()):
+    def __init__(self, case, root, lies=False, ranges=True, delay=0.0, step=1 << 16, pause=0.0, answers=(), certificate=None):
         self.root, self.ranges, self.delay, self.sent = root, ranges, delay, 0
+        self.step, self.pause = step, pause
         self.lie = (lambda part: bytes(255 - b for b in part)) if lies else (lambda part: part)
         self.requests, self.clients, self._answers = [], set(), list(answers)
         self._server = _Server((HOST, 0), _Handler)
         self._server.owner = self
-        self.port = self._server.server_address[1]
+        self.port, self._scheme = self._server.server_address[1], "https" if certificate else "http"
+        if certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
         case.addCleanup(self.stop)
@@ -82,7 +104,7 @@ class WebServer:
         return [self._answers.pop(0)] if self._answers else []
 
     def url(self, path="/"):
-        return f"http://{HOST}:{self.port}{path}"
+        return f"{self._scheme}://{HOST}:{self.port}{path}"
 
     def stop(self):
         self._server.shutdown()
