@@ -42,7 +42,7 @@ struct Metainfo {
   Layout layout;
   std::vector<Sha1Digest> piece_hashes;  // layout.piece_count() of them
   std::vector<FileEntry> files = {};
-  bool single_file = false;        // files[0].path == {name}
+  bool single_file = false;  // files[0].path == {name}
   // BEP 12 tiers of URLs; `announce` is a last tier of its own if not in them.
   std::vector<std::vector<std::string>> trackers = {};
   std::vector<std::string> web_seeds = {};         // BEP 19 url-list
