@@ -58,6 +58,7 @@ struct WebSeeds::State : std::enable_shared_from_this<WebSeeds::State> {
   std::vector<Seed> seeds;  // never grows after the constructor
   std::vector<std::shared_ptr<WebSeed>> at_work;
   std::size_t dialling = 0;
+  bool stopping = false;
   storage::TaskGroup tasks;
 };
 
@@ -125,7 +126,7 @@ Task<void> WebSeeds::State::use(Seed& seed) {
 }
 
 void WebSeeds::State::put_off(Seed& seed, const WebSeed& web, error_code why) {
-  if (parts.connections.is_banned(seed.endpoint)) return;
+  if (stopping || parts.connections.is_banned(seed.endpoint)) return;
   if (web.delivered_blocks() > 0) seed.failures = 0;
   ++seed.failures;
   const Duration pause = std::max(pause_after(seed.failures), web.asked_pause());
@@ -158,6 +159,7 @@ WebSeeds::Counts WebSeeds::counts() const {
 
 Task<void> WebSeeds::stop() {
   const std::shared_ptr<State> s = state_;
+  s->stopping = true;
   for (const std::shared_ptr<WebSeed>& web : s->at_work) web->close();
   s->tasks.cancel();
   co_await s->tasks.join();

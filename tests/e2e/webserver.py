@@ -53,8 +53,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             while begin < end:
                 part = server.lie(file.read(min(server.step, end - begin)))
                 time.sleep(server.pause)
+                server.sent += len(part)  # before the client can look
                 self.wfile.write(part)
-                server.sent += len(part)
                 begin += len(part)
 
     def _empty(self, status, headers=()):
