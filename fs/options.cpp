@@ -135,34 +135,32 @@ void add_list(CLI::App& app, const char* name, std::vector<std::string>& list, c
       ->allow_extra_args(false);
 }
 
+// The last one counts: what a script says at the end overrides its defaults.
+void add_value(CLI::App& app, const char* name, auto& value, const char* type,
+               const std::string& description) {
+  app.add_option(name, value, description)
+      ->type_name(type)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
 // What is kept, how much of it, and what is fetched before anybody asks.
 void add_cache_options(CLI::App& app, RawOptions& raw) {
-  const auto last = CLI::MultiOptionPolicy::TakeLast;
-  app.add_option("--cache-size", raw.cache_size,
-                 "keep at most this much of all torrents together, as in 20G, or 10% of the disk; "
-                 "what was not read for longest goes first [no limit]")
-      ->type_name("SIZE")
-      ->multi_option_policy(last);
-  app.add_option("--min-free", raw.min_free,
-                 "leave this much of the disk free, as in 5G or 5% [5%, at most 1G]")
-      ->type_name("SIZE")
-      ->multi_option_policy(last);
+  add_value(app, "--cache-size", raw.cache_size, "SIZE",
+            "keep at most this much of all torrents together, as in 20G, or 10% of the disk; "
+            "what was not read for longest goes first [no limit]");
+  add_value(app, "--min-free", raw.min_free, "SIZE",
+            "leave this much of the disk free, as in 5G or 5% [5%, at most 1G]");
   app.add_flag("--ephemeral", raw.ephemeral, "keep nothing: the cache goes with the mount");
-  app.add_option("--prefetch", raw.prefetch,
-                 "fetch in the background, while there is room: file (the whole of files that are "
-                 "open) or torrent (everything) [none]")
-      ->type_name("WHAT")
-      ->multi_option_policy(last);
-  app.add_option("--memory-limit", raw.memory_limit,
-                 "use about this much memory, 32M at the least; a torrent takes two of its pieces "
-                 "and 24M in any case [64M]")
-      ->type_name("SIZE")
-      ->multi_option_policy(last);
+  add_value(app, "--prefetch", raw.prefetch, "WHAT",
+            "fetch in the background, while there is room: file (the whole of files that are "
+            "open) or torrent (everything) [none]");
+  add_value(app, "--memory-limit", raw.memory_limit, "SIZE",
+            "use about this much memory, 32M at the least; a torrent takes two of its pieces "
+            "and 24M in any case [64M]");
 }
 
 // The options that are also available under -o.
 void add_long_options(CLI::App& app, RawOptions& raw) {
-  const auto last = CLI::MultiOptionPolicy::TakeLast;
   app.add_flag("-f,--foreground", raw.foreground, "stay in the foreground, log to the terminal");
   app.add_flag("-d,--debug", raw.debug, "-f, and show every request of the kernel");
   add_list(app, "--peer", raw.peers, "HOST:PORT", "a peer to connect to; may be given many times");
@@ -173,29 +171,22 @@ void add_long_options(CLI::App& app, RawOptions& raw) {
   app.add_flag("--no-lsd", raw.no_lsd, "do not look for peers on the local network");
   add_list(app, "--dht-bootstrap", raw.dht_bootstrap, "HOST:PORT",
            "one more node to enter the DHT by; may be given many times");
-  app.add_option("--interface", raw.interface, "use this network interface, or this address of it")
-      ->type_name("NAME|ADDRESS")
-      ->multi_option_policy(last);
+  add_value(app, "--interface", raw.interface, "NAME|ADDRESS",
+            "use this network interface, or this address of it");
   app.add_flag(kWaitMetadata + std::string("{") + kNoLimit + "}", raw.wait_metadata,
                "mount a magnet link only when its metadata has come; fail after SECONDS")
-      ->multi_option_policy(last);
-  app.add_option("--cache-dir", raw.cache_dir,
-                 "where downloaded data is kept [$XDG_CACHE_HOME/swarmfs or ~/.cache/swarmfs]")
-      ->type_name("DIR")
-      ->multi_option_policy(last);
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  add_value(app, "--cache-dir", raw.cache_dir, "DIR",
+            "where downloaded data is kept [$XDG_CACHE_HOME/swarmfs or ~/.cache/swarmfs]");
   add_cache_options(app, raw);
-  app.add_option("--port", raw.port,
-                 "where peers connect to us (TCP, the next free one when it is taken), and of the "
-                 "DHT and UDP trackers [" +
-                     std::to_string(kDefaultPort) + "]")
-      ->type_name("PORT")
-      ->multi_option_policy(last);
+  add_value(app, "--port", raw.port, "PORT",
+            "where peers connect to us (TCP, the next free one when it is taken), and of the "
+            "DHT and UDP trackers [" +
+                std::to_string(kDefaultPort) + "]");
   app.add_flag("--verify", raw.verify, "check all that the cache holds of the torrent, then mount");
   app.add_flag("--allow-local", raw.allow_local,
                "let trackers lead to loopback and link-local addresses (closed networks, tests)");
-  app.add_option("--log-level", raw.log_level, "error, warning, info or debug [info]")
-      ->type_name("LEVEL")
-      ->multi_option_policy(last);
+  add_value(app, "--log-level", raw.log_level, "LEVEL", "error, warning, info or debug [info]");
 }
 
 void add_command_line(CLI::App& app, RawOptions& raw) {
@@ -204,10 +195,8 @@ void add_command_line(CLI::App& app, RawOptions& raw) {
   app.add_option("-o", raw.mount_options, "mount options, see below; may be given many times")
       ->type_name("OPT[=VALUE],...")
       ->allow_extra_args(false);
-  app.add_option("--check", raw.check,
-                 "say what a torrent or a link holds, or what is wrong with it; no mount")
-      ->type_name("SOURCE")
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  add_value(app, "--check", raw.check, "SOURCE",
+            "say what a torrent or a link holds, or what is wrong with it; no mount");
   app.add_flag("-h,--help", raw.help, "show this text");
   app.add_flag("-V,--version", raw.version, "show versions: ours, libfuse's, the FUSE protocol's");
   app.add_option("words", raw.words)->group("");

@@ -3,23 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/asio/ip/address_v4.hpp>
 #include <cstdio>
 
-#include "net/torrent_session.h"
-#include "storage/task_group.h"
-#include "storage/worker_pool.h"
-#include "tests/sim/sim_net.h"
-#include "tests/sim/sim_peer.h"
-#include "tests/sim/truth.h"
+#include "tests/sim/session_world.h"
 
 namespace swarmfs::sim {
 namespace {
-
-using testing::IsEmpty;
-
-constexpr std::uint64_t kTotal = 4 * 1024 * 1024;
-constexpr std::uint32_t kPiece = 256 * 1024;
 
 // Round trips of 30 to 240 ms, together about what the line carries (the lab's HOME).
 const std::vector<Link> kHome = {{.delay = 15ms, .rate = mbit(40)},
@@ -28,14 +17,10 @@ const std::vector<Link> kHome = {{.delay = 15ms, .rate = mbit(40)},
                                  {.delay = 25ms, .rate = mbit(30)},
                                  {.delay = 120ms, .rate = mbit(4)}};
 
-class MagnetTest : public testing::Test {
+class MagnetTest : public SessionWorld {
  protected:
-  explicit MagnetTest(std::size_t filler = 0)
-      : truth_(storage::Layout(kTotal, kPiece), 5, filler),
-        net_(loop_, mbit(100), 7),
-        tasks_(loop_.executor()),
-        workers_(loop_.executor(), 0) {}
-  ~MagnetTest() override { stop(); }
+  using SessionWorld::add;
+  using SessionWorld::SessionWorld;
 
   SimPeer& add(Metadata metadata, Link link = {.delay = 20ms, .rate = mbit(20)}) {
     PeerSpec spec;
@@ -43,88 +28,33 @@ class MagnetTest : public testing::Test {
     spec.metadata = metadata;
     return add(spec);
   }
-  SimPeer& add(PeerSpec spec) {
-    const auto number = static_cast<std::uint32_t>(peers_.size()) + 1;
-    const Endpoint endpoint(asio::ip::address_v4(0x0a090000U + number), 6881);
-    peers_.push_back(std::make_unique<SimPeer>(loop_, net_, truth_, spec, endpoint, number));
-    return *peers_.back();
-  }
-  static Task<void> wait(MagnetTest* self) {
-    self->outcome_ = co_await self->session_->wait_metadata();
-    self->fetched_after_ = self->loop_.elapsed();
-  }
-  static Task<void> read(MagnetTest* self, storage::ByteRange range) {
-    const net::Demand demand = self->session_->want({range});
-    const Result<storage::ReadView> view = co_await self->session_->store().read(range);
-    std::vector<std::byte> bytes;
-    for (const auto& extent : view.value().extents()) {
-      bytes.insert(bytes.end(), extent.begin(), extent.end());
-    }
-    EXPECT_TRUE(self->truth_.matches(range.begin, bytes));
-    self->read_after_ = self->loop_.elapsed();
-  }
   void start() {
-    const auto log = [this](int level, const std::string& line) {
-      if (level > 0) said_.push_back(line);
-    };
-    const auto keep = [this](std::span<const std::byte> torrent) {
+    SessionWorld::start([this](std::span<const std::byte> torrent) {
       ++kept_;
       torrent_.assign(torrent.begin(), torrent.end());
-    };
-    net::TorrentSession::Parts parts{.executor = loop_.executor(),
-                                     .clock = loop_.clock(),
-                                     .dialer = net_.dialer(),
-                                     .info_hash = truth_.info_hash(),
-                                     .metainfo = std::nullopt,
-                                     .trackers = {},
-                                     .hashers = workers_,
-                                     .disk = nullptr,
-                                     .peers = {},
-                                     .log = log,
-                                     .on_metadata = keep};
-    session_.emplace(std::move(parts));
-    std::vector<Endpoint> all;
-    for (const auto& peer : peers_) all.push_back(peer->endpoint());
-    session_->add_peers(all, net::PeerSource::tracker);
-    session_->start();
+    });
     tasks_.spawn(wait(this));
   }
   // Until the metainfo is there.
   bool fetched(Duration limit = 60s) {
     return loop_.run_until([this] { return outcome_.has_value(); }, loop_.now() + limit);
   }
-  bool read_some(Duration limit = 60s) {
-    tasks_.spawn(read(this, {kPiece, kPiece + 100'000}));
-    return loop_.run_until([this] { return read_after_.has_value(); }, loop_.now() + limit);
-  }
-  static Task<void> stop_session(MagnetTest* self, bool& stopped) {
-    co_await self->session_->stop();
-    stopped = true;
-  }
-  void stop() {
-    if (!session_) return;
-    bool stopped = false;
-    tasks_.cancel();
-    tasks_.spawn(stop_session(this, stopped));
-    EXPECT_TRUE(loop_.run_until([&] { return stopped; }, loop_.now() + 60s));
-    session_.reset();
-    loop_.settle();
-    peers_.clear();
-    loop_.settle();
+  bool read_some() {
+    read_at_ = read({kPiece, kPiece + 100'000});
+    return read_at_.has_value();
   }
 
-  SimLoop loop_;
-  Truth truth_;
-  SimNet net_;
-  std::vector<std::unique_ptr<SimPeer>> peers_;
-  storage::TaskGroup tasks_;
-  storage::WorkerPool workers_;
-  std::optional<net::TorrentSession> session_;
   std::optional<Result<void>> outcome_;
-  std::optional<Duration> fetched_after_, read_after_;
-  std::vector<std::string> said_;
+  std::optional<Duration> fetched_after_;
+  std::optional<TimePoint> read_at_;
   std::vector<std::byte> torrent_;
   int kept_ = 0;
+
+ private:
+  static Task<void> wait(MagnetTest* self) {
+    self->outcome_ = co_await self->session_->wait_metadata();
+    self->fetched_after_ = self->loop_.elapsed();
+  }
 };
 
 TEST_F(MagnetTest, TheInfoHashAndOnePeerAreEnoughToRead) {
@@ -153,8 +83,9 @@ TEST_F(MagnetTest, TheUnchokeThatCameBeforeTheMetainfoCounts) {
   const std::vector<Endpoint> late{peers_[1]->endpoint()};
   session_->add_peers(late, net::PeerSource::tracker);
   ASSERT_TRUE(fetched());
+  const TimePoint fetched_at = loop_.now();
   ASSERT_TRUE(read_some());
-  EXPECT_LT(*read_after_ - *fetched_after_, 1s) << "nobody had to wait for an unchoke";
+  EXPECT_LT(*read_at_ - fetched_at, 1s) << "nobody had to wait for an unchoke";
   EXPECT_GT(peers_[0]->blocks_sent(), 0U);
   EXPECT_EQ(peers_[0]->connections(), 1U);
 }
@@ -190,10 +121,9 @@ TEST_F(MagnetTest, WithoutAPeerThatHasItNothingComesButNothingBreaks) {
   EXPECT_EQ(session_->status().connected, 2U);
   EXPECT_FALSE(session_->reachable({0, 1}));
   const net::Demand nothing = session_->want({{0, 1}});
-  bool stopped = false;
-  tasks_.spawn(stop_session(this, stopped));
-  loop_.run_for(2s);
-  EXPECT_TRUE(stopped);
+  const TimePoint asked = loop_.now();
+  stop();
+  EXPECT_LT(loop_.now() - asked, 2s);
   ASSERT_TRUE(outcome_);
   EXPECT_EQ(outcome_->error(), storage::StorageErrc::closed) << "whoever waits is told";
 }

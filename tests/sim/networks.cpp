@@ -149,26 +149,20 @@ WorldSpec long_fat(std::uint64_t seed) {
   return sequential(seed, cycled({{.delay = 150ms, .rate = mbit(80)}}, 1), 120 * kMiB);
 }
 
-// A player that opens, looks at the tail, plays, and jumps twice: each jump is a reader of its own
-// that follows.
+// A player that opens, looks at the tail, plays, and jumps.
 WorldSpec play(std::uint64_t seed, double megabits, std::uint64_t piece_length, std::size_t peers) {
-  WorldSpec spec = base(seed, 192 * kMiB, piece_length);
+  WorldSpec spec = base(seed, 1024 * kMiB, piece_length);
   spec.peers = cycled(home_links(), peers);
   spec.horizon = 200s;
   ReaderSpec probe;
   probe.kind = ReaderSpec::Kind::probe;
   probe.size = 64 * 1024;
-  spec.readers = {probe};
-  const double jumps[] = {0, 0.35, 0.71};
-  for (std::size_t i = 0; i < 3; ++i) {
-    ReaderSpec part;
-    part.kind = ReaderSpec::Kind::play;
-    part.start = i * 12s;
-    part.from = static_cast<std::uint64_t>(jumps[i] * static_cast<double>(spec.total));
-    part.bitrate = mbit(megabits);
-    part.bytes = static_cast<std::uint64_t>(part.bitrate * 10);
-    spec.readers.push_back(part);
-  }
+  ReaderSpec player;
+  player.kind = ReaderSpec::Kind::play;
+  player.bitrate = mbit(megabits);
+  player.bytes = static_cast<std::uint64_t>(player.bitrate * 10);
+  player.jumps = 3;
+  spec.readers = {probe, player};
   return spec;
 }
 WorldSpec home_play(std::uint64_t seed) {

@@ -9,6 +9,9 @@ namespace swarmfs::sim {
 
 using storage::ByteRange;
 
+// A quarter of the simulator's block pool.
+constexpr std::uint64_t kMaxReadahead = 16 * 1024 * 1024;
+
 // A wish in force, told to the swarm and to the ledger.
 class Reader::Wished {
  public:
@@ -29,8 +32,27 @@ class Reader::Wished {
   net::Demand demand_;
 };
 
+// While it lives, the reader's time does not count as consumption.
+class Reader::Waiting {
+ public:
+  Waiting(fs::Readahead& readahead, SimClock& clock) : readahead_(readahead), clock_(clock) {
+    readahead_.on_wait(clock_.now());
+  }
+  ~Waiting() { readahead_.on_answer(clock_.now()); }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  fs::Readahead& readahead_;
+  SimClock& clock_;
+};
+
 Reader::Reader(Bench bench, ReaderSpec spec, std::uint64_t seed, std::uint32_t id)
-    : bench_(std::move(bench)), spec_(spec), id_(id), rng_(seed) {}
+    : bench_(std::move(bench)),
+      spec_(spec),
+      id_(id),
+      rng_(seed),
+      readahead_(bench_.truth.layout().total_size(), kMaxReadahead) {}
 Reader::~Reader() = default;
 
 Task<void> Reader::run() {
@@ -88,6 +110,7 @@ Task<void> Reader::read(ByteRange range) {
     co_return;
   }
   if (bench_.oracle) results_[number].bound = bench_.oracle(range);
+  const Waiting waiting(readahead_, clock);
   const Wished wished(bench_, {range, net::Urgency::now, 0, id_});
   if (rng_.chance(spec_.impatience)) {
     const Duration patience = rng_.duration(1ms, 800ms);
@@ -107,31 +130,16 @@ Task<void> Reader::read(ByteRange range) {
   results_[number].took = clock.now() - results_[number].began;
 }
 
-// Like fs/readahead: nothing before a mebibyte of contiguous reading, then a window that grows with
-// what was read.
 void Reader::plan_ahead(ByteRange range) {
-  constexpr std::uint64_t kArmAfter = 1024 * 1024;
-  constexpr std::uint64_t kMaxWindow = 16 * 1024 * 1024;
-  if (range.begin != next_) {
-    contiguous_ = 0;
-    planned_to_ = 0;
-    ahead_.reset();
-  }
-  contiguous_ += range.size();
-  next_ = range.end;
-  if (contiguous_ < kArmAfter) return;
-  const double pace = spec_.kind == ReaderSpec::Kind::play ? spec_.bitrate : 0;
-  std::uint64_t window = std::min(kMaxWindow, 256 * 1024 + 2 * (contiguous_ - kArmAfter));
-  if (pace > 0)
-    window =
-        std::min(window, std::max<std::uint64_t>(4 << 20, static_cast<std::uint64_t>(pace * 10)));
-  const std::uint64_t end = std::min(range.end + window, bench_.truth.layout().total_size());
-  if (planned_to_ >= end || (planned_to_ > range.end && end - planned_to_ < window / 8)) return;
-  planned_to_ = end;
-  if (range.end >= end) return;
+  const std::optional<fs::Readahead::Plan> plan =
+      readahead_.on_read(range, bench_.loop.clock().now());
+  if (!plan) return;
   // The new wish is in force before the old one goes: nothing in both is given up.
-  auto fresh = std::make_unique<Wished>(
-      bench_, net::Wish{{range.end, end}, net::Urgency::readahead, pace, id_});
+  std::unique_ptr<Wished> fresh;
+  if (!plan->range.empty()) {
+    const net::Wish wish{plan->range, net::Urgency::readahead, plan->pace, id_};
+    fresh = std::make_unique<Wished>(bench_, wish);
+  }
   ahead_ = std::move(fresh);
 }
 
@@ -144,23 +152,31 @@ Task<void> Reader::copy() {
 }
 
 Task<void> Reader::play() {
-  SimClock& clock = bench_.loop.clock();
   const std::uint64_t total = bench_.truth.layout().total_size();
-  const std::uint64_t end = spec_.bytes == 0 ? total : std::min(total, spec_.from + spec_.bytes);
+  const std::uint64_t bytes = spec_.bytes == 0 ? total : std::min(total, spec_.bytes);
+  co_await play({spec_.from, std::min(total, spec_.from + bytes)});
+  for (std::uint32_t i = 0; i < spec_.jumps; ++i) {
+    const std::uint64_t to = rng_.below(total - bytes + 1) / spec_.size * spec_.size;
+    co_await play({to, to + bytes});
+  }
+}
+
+Task<void> Reader::play(ByteRange part) {
+  SimClock& clock = bench_.loop.clock();
   const TimePoint opened = clock.now();
-  std::optional<TimePoint> zero;  // when the byte at `from` is shown
-  for (std::uint64_t at = spec_.from; at < end; at += spec_.size) {
-    co_await read({at, std::min<std::uint64_t>(at + spec_.size, end)});
+  std::optional<TimePoint> zero;  // when the first byte is shown
+  for (std::uint64_t at = part.begin; at < part.end; at += spec_.size) {
+    const std::uint64_t end = std::min(at + spec_.size, part.end);
+    co_await read({at, end});
     const TimePoint now = clock.now();
-    const Duration have = seconds_of(
-        static_cast<double>(std::min(at + spec_.size, end) - spec_.from) / spec_.bitrate);
+    const Duration have = seconds_of(static_cast<double>(end - part.begin) / spec_.bitrate);
     if (!zero) {
       if (have < 500ms) continue;
       zero = now;  // half a second buffered: picture
-      picture_after_ = now - opened;
+      pictures_.push_back(now - opened);
       continue;
     }
-    const Duration shown_before = seconds_of(static_cast<double>(at - spec_.from) / spec_.bitrate);
+    const Duration shown_before = seconds_of(static_cast<double>(at - part.begin) / spec_.bitrate);
     if (now - *zero > shown_before) {  // the picture had run into these bytes
       ++stalls_;
       stalled_ += now - *zero - shown_before;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "fs/readahead.h"
 #include "net/swarm.h"
 #include "storage/piece_store.h"
 #include "tests/sim/audit.h"
@@ -20,16 +21,17 @@ namespace swarmfs::sim {
 struct ReaderSpec {
   enum class Kind {
     copy,   // from front to back, as fast as it can (cp, and a player with a greedy cache)
-    play,   // from front to back at a bitrate, from a 2 s buffer
+    play,   // from front to back at a bitrate, from a 2 s buffer, with jumps
     seeks,  // small reads at random places, one after the other
     probe,  // head, tail, head again: ffprobe, file managers, thumbnailers
   };
   Kind kind = Kind::copy;
   Duration start{};
-  std::uint64_t from = 0;           // copy, play: first byte
-  std::uint64_t bytes = 0;          // copy, play: how many; 0: to the end
-  double bitrate = 1e6;             // play: bytes per second
-  std::uint32_t count = 10;         // seeks
+  std::uint64_t from = 0;    // copy, play: first byte
+  std::uint64_t bytes = 0;   // copy, play: how many (play: from each place); 0: to the end
+  double bitrate = 1e6;      // play: bytes per second
+  std::uint32_t jumps = 0;   // play: to random places, each of which is played like the first
+  std::uint32_t count = 10;  // seeks
   std::uint32_t size = 128 * 1024;  // of a read: what the kernel sends at a time
   Duration pause{};                 // between two seeks
   double impatience = 0;            // probability that a read is given up before its time
@@ -62,18 +64,21 @@ class Reader {
   [[nodiscard]] const ReaderSpec& spec() const { return spec_; }
   [[nodiscard]] const std::vector<ReadResult>& results() const { return results_; }
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
-  // play: how often and how long the picture stood still after it had begun; when it began.
+  // play: how often and how long the picture stood still after it had begun; how long it took to
+  // appear, after the opening and after each jump.
   [[nodiscard]] std::uint32_t stalls() const { return stalls_; }
   [[nodiscard]] Duration stalled() const { return stalled_; }
-  [[nodiscard]] std::optional<Duration> picture_after() const { return picture_after_; }
+  [[nodiscard]] const std::vector<Duration>& pictures() const { return pictures_; }
 
  private:
   class Wished;
+  class Waiting;
   [[nodiscard]] Task<void> read(storage::ByteRange range);
   [[nodiscard]] Task<std::optional<Result<storage::ReadView>>> read_or_give_up(
       storage::ByteRange range, Duration patience);
   [[nodiscard]] Task<void> copy();
   [[nodiscard]] Task<void> play();
+  [[nodiscard]] Task<void> play(storage::ByteRange part);
   [[nodiscard]] Task<void> seeks();
   [[nodiscard]] Task<void> probe();
   void plan_ahead(storage::ByteRange range);
@@ -86,13 +91,11 @@ class Reader {
   std::vector<ReadResult> results_;
   bool done_ = false;
   std::uint64_t bytes_read_ = 0;
-  std::uint64_t contiguous_ = 0;
-  std::uint64_t next_ = 0;
-  std::uint64_t planned_to_ = 0;
+  fs::Readahead readahead_;  // as the mount has it
   std::unique_ptr<Wished> ahead_;
   std::uint32_t stalls_ = 0;
   Duration stalled_{};
-  std::optional<Duration> picture_after_;
+  std::vector<Duration> pictures_;
 };
 
 }  // namespace swarmfs::sim

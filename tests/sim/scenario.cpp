@@ -41,12 +41,14 @@ void add(Row& row, Sums& sums, const World& world) {
     if (reader->spec().kind == ReaderSpec::Kind::copy)
       sums.copied_mib += static_cast<double>(reader->bytes_read()) / (1024 * 1024);
     row.stalls += reader->stalls();
-    if (!reader->picture_after()) continue;
-    const double picture = to_ms(*reader->picture_after());
-    if (reader->spec().start > Duration{}) {
-      sums.jumps.push_back(picture);
-    } else {
-      row.open_ms = std::max(row.open_ms, picture);
+    row.stalled_ms += to_ms(reader->stalled());
+    const std::vector<Duration>& pictures = reader->pictures();
+    for (std::size_t i = 0; i < pictures.size(); ++i) {
+      if (i > 0) {
+        sums.jumps.push_back(to_ms(pictures[i]));
+      } else {
+        row.open_ms = std::max(row.open_ms, to_ms(pictures[i]));
+      }
     }
   }
   sums.seconds += to_seconds(world.took());
@@ -135,16 +137,16 @@ Row run_scenario(const Scenario& scenario, const Runs& runs) {
 
 std::string table_head() {
   return "scenario             reads   p50 ms   p90 ms   max ms  ratio p50  p95   MiB/s    open    "
-         "jump  stalls  redundant  unwanted\n";
+         "jump  stalls  s  redundant  unwanted\n";
 }
 
 std::string table_line(const Row& row) {
   std::array<char, 200> line{};
   std::snprintf(
       line.data(), line.size(),
-      "%-19s %6zu %8.0f %8.0f %8.0f %10.2f %4.2f %7.2f %7.0f %7.0f %7u %9.1f%% %8.1f%%%s\n",
+      "%-19s %6zu %8.0f %8.0f %8.0f %10.2f %4.2f %7.2f %7.0f %7.0f %7u %4.1f %9.1f%% %8.1f%%%s\n",
       row.name.c_str(), row.reads, row.p50, row.p90, row.max, row.ratio_p50, row.ratio_p95,
-      row.mib_per_s, row.open_ms, row.jump_ms, row.stalls, row.redundant * 100, row.unwanted * 100,
+      row.mib_per_s, row.open_ms, row.jump_ms, row.stalls, row.stalled_ms / 1e3, row.redundant * 100, row.unwanted * 100,
       row.broken.empty() ? "" : "  MISSED");
   return line.data();
 }

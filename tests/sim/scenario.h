@@ -37,6 +37,7 @@ struct Row {
   double p50 = 0, p90 = 0, max = 0, ratio_p50 = 0, ratio_p95 = 0;
   double mib_per_s = 0, open_ms = 0, jump_ms = 0;
   std::uint32_t stalls = 0;
+  double stalled_ms = 0;               // all of them together
   double redundant = 0, unwanted = 0;  // shares
   std::vector<std::string> broken;     // what misses the aim, and violations
 };

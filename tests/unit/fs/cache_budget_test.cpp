@@ -12,6 +12,7 @@
 #include "fs/budgeted_disk.h"
 #include "tests/unit/net/loopback_server.h"
 #include "tests/unit/storage/store_rig.h"
+#include "tests/unit/temp_folder.h"
 
 namespace swarmfs::fs {
 namespace {
@@ -83,13 +84,6 @@ class Mount {
 
 class CacheBudgetTest : public testing::Test {
  protected:
-  CacheBudgetTest() {
-    std::string name = files::temp_directory_path() / "swarmfs-budget-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    root_ = name;
-  }
-  ~CacheBudgetTest() override { files::remove_all(root_); }
-
   Mount mount(char name) { return {root_, name, loop_, clock_, workers_}; }
   bool write(Mount& mount, std::uint64_t bytes) { return loop_.run(Mount::write(mount, bytes)); }
   // Writes pieces of 1 MiB; how many were kept.
@@ -111,7 +105,8 @@ class CacheBudgetTest : public testing::Test {
   storage::EngineLoop loop_;
   net::ManualClock clock_;
   storage::WorkerPool workers_{loop_.executor(), 0};
-  std::string root_;
+  TempFolder folder_;
+  std::string root_ = folder_.path();
 };
 
 TEST_F(CacheBudgetTest, WhatFitsIsKeptAndNothingIsGivenUp) {

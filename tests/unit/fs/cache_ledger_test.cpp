@@ -11,6 +11,7 @@
 #include <string>
 
 #include "fs/cache_usage.h"
+#include "tests/unit/temp_folder.h"
 
 namespace swarmfs::fs {
 namespace {
@@ -23,13 +24,6 @@ const std::string kTwo(40, 'b');
 
 class CacheLedgerTest : public testing::Test {
  protected:
-  CacheLedgerTest() {
-    std::string name = files::temp_directory_path() / "swarmfs-ledger-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    root_ = name;
-  }
-  ~CacheLedgerTest() override { files::remove_all(root_); }
-
   CacheLedger open(std::uint64_t size) {
     auto ledger =
         CacheLedger::open(root_, {.size = Amount::of_bytes(size), .min_free = Amount::of_bytes(1)});
@@ -49,7 +43,8 @@ class CacheLedgerTest : public testing::Test {
     std::ofstream(root_ + "/" + folder + "/data", std::ios::app) << std::string(bytes, 'x');
   }
 
-  std::string root_;
+  TempFolder folder_;
+  std::string root_ = folder_.path();
 };
 
 TEST(RoomLeftTest, TheSmallerOfTwoLimitsCounts) {

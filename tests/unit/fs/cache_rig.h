@@ -22,6 +22,7 @@
 #include "storage/bencode.h"
 #include "storage/metainfo.h"
 #include "storage/resume.h"
+#include "tests/unit/temp_folder.h"
 
 namespace swarmfs::fs {
 
@@ -39,13 +40,9 @@ class CacheRig : public testing::Test {
   };
 
   CacheRig() {
-    std::string name = testing::TempDir() + "cache-XXXXXX";
-    scratch_ = std::filesystem::canonical(::mkdtemp(name.data()));
-    root_ = scratch_ / "cache";
     std::filesystem::create_directory(root_);
     directory_ = open_folder(root_);
   }
-  ~CacheRig() override { std::filesystem::remove_all(scratch_); }
 
   static std::span<const std::byte> bytes_of(std::string_view text) {
     return std::as_bytes(std::span(text.data(), text.size()));
@@ -127,8 +124,9 @@ class CacheRig : public testing::Test {
     return all.torrents.at(0);
   }
 
-  std::filesystem::path scratch_;
-  std::filesystem::path root_;
+  TempFolder folder_;
+  std::filesystem::path scratch_ = folder_.path();
+  std::filesystem::path root_ = scratch_ / "cache";
   storage::UniqueFd directory_;  // root_
 };
 

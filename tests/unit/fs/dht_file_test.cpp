@@ -1,4 +1,5 @@
 #include "fs/dht_file.h"
+#include "tests/unit/temp_folder.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -14,13 +15,8 @@ namespace stdfs = std::filesystem;
 
 class DhtFileTest : public testing::Test {
  protected:
-  DhtFileTest() {
-    std::string name = (stdfs::temp_directory_path() / "swarmfs-dht-file-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    root = name;
-  }
-  ~DhtFileTest() override { stdfs::remove_all(root); }
-  stdfs::path root;
+  TempFolder folder;
+  stdfs::path root = folder.path();
 };
 
 net::DhtState known() {

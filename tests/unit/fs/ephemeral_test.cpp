@@ -10,6 +10,7 @@
 
 #include "fs/cache_dir.h"
 #include "fs/cache_usage.h"
+#include "tests/unit/temp_folder.h"
 
 namespace swarmfs::fs {
 namespace {
@@ -18,13 +19,6 @@ namespace files = std::filesystem;
 
 class EphemeralTest : public testing::Test {
  protected:
-  EphemeralTest() {
-    std::string name = files::temp_directory_path() / "swarmfs-ephemeral-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    root_ = name;
-  }
-  ~EphemeralTest() override { files::remove_all(root_); }
-
   CacheDir claim(bool ephemeral) {
     OrComplaint<CacheDir> dir = CacheDir::claim(root_, hash_, ephemeral);
     EXPECT_TRUE(dir) << dir.error().line;
@@ -32,7 +26,8 @@ class EphemeralTest : public testing::Test {
     return *std::move(dir);
   }
 
-  std::string root_;
+  TempFolder folder_;
+  std::string root_ = folder_.path();
   storage::InfoHash hash_{};
 };
 

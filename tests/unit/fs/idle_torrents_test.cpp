@@ -13,6 +13,7 @@
 #include "fs/cache_dir.h"
 #include "fs/cache_usage.h"
 #include "storage/resume.h"
+#include "tests/unit/temp_folder.h"
 
 namespace swarmfs::fs {
 namespace {
@@ -25,13 +26,6 @@ constexpr std::uint32_t kPiece = 64 * 1024;
 
 class IdleTorrentsTest : public testing::Test {
  protected:
-  IdleTorrentsTest() {
-    std::string name = files::temp_directory_path() / "swarmfs-idle-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    root_ = name;
-  }
-  ~IdleTorrentsTest() override { files::remove_all(root_); }
-
   static storage::InfoHash hash(int n) {
     storage::InfoHash hash{};
     hash.bytes[0] = static_cast<std::byte>(n);
@@ -65,7 +59,8 @@ class IdleTorrentsTest : public testing::Test {
   }
   std::string data(int n) const { return root_ + "/" + hash(n).hex() + "/data"; }
 
-  std::string root_;
+  TempFolder folder_;
+  std::string root_ = folder_.path();
 };
 
 TEST_F(IdleTorrentsTest, TheOneThatWasNotUsedForLongestGivesItsOldestPieces) {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "fs/error.h"
+#include "tests/unit/temp_folder.h"
 
 namespace swarmfs::fs {
 namespace {
@@ -17,17 +18,12 @@ using testing::HasSubstr;
 
 class MountpointTest : public testing::Test {
  protected:
-  MountpointTest() {
-    std::string name = testing::TempDir() + "mountpoint-XXXXXX";
-    folder_ = std::filesystem::canonical(::mkdtemp(name.data()));
-  }
-  ~MountpointTest() override { std::filesystem::remove_all(folder_); }
-
   std::string make_folder(const std::string& name) {
     std::filesystem::create_directories(folder_ / name);
     return folder_ / name;
   }
-  std::filesystem::path folder_;
+  TempFolder scratch_;
+  std::filesystem::path folder_ = scratch_.path();
 };
 
 TEST_F(MountpointTest, AnEmptyDirectoryIsReady) {

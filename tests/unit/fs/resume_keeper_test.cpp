@@ -8,6 +8,7 @@
 #include <set>
 
 #include "fs/cache_verify.h"
+#include "tests/unit/net/manual_clock.h"
 #include "tests/unit/storage/store_rig.h"
 
 namespace swarmfs::fs {
@@ -24,18 +25,6 @@ using testing::SizeIs;
 constexpr std::uint32_t kPiece = 32 * 1024;
 constexpr std::uint32_t kPieces = 12;
 const storage::InfoHash kHash = storage::sha1({});
-
-class HandClock final : public net::Clock {
- public:
-  [[nodiscard]] net::TimePoint now() const override { return now_; }
-  void pass(net::Duration time) {
-    now_ += time;
-    fire_due();
-  }
-
- private:
-  net::TimePoint now_{1h};
-};
 
 // A store on a disk that notes what is done to it, and a keeper that writes into a list.
 class ResumeKeeperTest : public testing::Test {
@@ -64,7 +53,7 @@ class ResumeKeeperTest : public testing::Test {
     rig_.loop.settle();
   }
   void pass(net::Duration time) {
-    asio::post(rig_.loop.executor(), [this, time] { clock_.pass(time); });
+    asio::post(rig_.loop.executor(), [this, time] { clock_.advance(time); });
     rig_.loop.settle();
   }
   // The rule: a claimed piece was in the file when the sync began that has just ended.
@@ -90,7 +79,7 @@ class ResumeKeeperTest : public testing::Test {
     return 0;
   }
 
-  HandClock clock_;
+  net::ManualClock clock_;
   Rig rig_{Sample(kPieces * kPiece, kPiece)};
   storage::WorkerPool workers_;
   std::uint32_t minutes_ = 29'000'000;
@@ -188,7 +177,7 @@ TEST_F(ResumeKeeperTest, WhateverHappensWhenNothingIsClaimedThatWasNotSynced) {
         evictions.push_back(rig_.loop.start(rig_.store->evict(rig_.piece(n))));
         break;
       case 2:
-        asio::post(rig_.loop.executor(), [this] { clock_.pass(400ms); });
+        asio::post(rig_.loop.executor(), [this] { clock_.advance(400ms); });
         break;
       default:
         rig_.loop.step();

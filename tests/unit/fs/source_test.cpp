@@ -1,4 +1,5 @@
 #include "fs/source.h"
+#include "tests/unit/temp_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,16 +21,10 @@ const std::string kV2Hash(64, 'a');
 class SourceTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "/source-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    scratch = name;
     before = std::filesystem::current_path();
     std::filesystem::current_path(scratch);
   }
-  void TearDown() override {
-    std::filesystem::current_path(before);
-    std::filesystem::remove_all(scratch);
-  }
+  void TearDown() override { std::filesystem::current_path(before); }
   static void write(const std::string& name, const std::string& text) {
     std::ofstream(name) << text;
   }
@@ -44,7 +39,8 @@ class SourceTest : public testing::Test {
     return source.error().line;
   }
 
-  std::filesystem::path scratch, before;
+  TempFolder folder;
+  std::filesystem::path scratch = folder.path(), before;
 };
 
 TEST_F(SourceTest, IsKnownByHowItIsWritten) {

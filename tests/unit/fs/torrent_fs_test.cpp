@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "storage/hash.h"
+#include "tests/unit/net/manual_clock.h"
 
 namespace swarmfs::fs {
 namespace {
@@ -22,18 +23,6 @@ using testing::ElementsAre;
 
 constexpr std::uint32_t kPiece = 64 * 1024;
 constexpr std::uint64_t kMiB = 1024 * 1024;
-
-class HandClock final : public net::Clock {
- public:
-  [[nodiscard]] net::TimePoint now() const override { return now_; }
-  void pass(net::Duration time) {
-    now_ += time;
-    fire_due();
-  }
-
- private:
-  net::TimePoint now_{1h};
-};
 
 // What became of one READ.
 struct Outcome {
@@ -122,7 +111,7 @@ class TorrentFsTest : public testing::Test {
     run();
   }
   void pass(net::Duration time) {
-    on_engine([this, time] { clock_.pass(time); });
+    on_engine([this, time] { clock_.advance(time); });
   }
   void flush(Handle handle) {
     on_engine([this, handle] { fs_->flush(handle); });
@@ -184,7 +173,7 @@ class TorrentFsTest : public testing::Test {
   std::vector<ByteRange> wished_now() const { return wished(net::Urgency::now); }
 
   asio::io_context io_;
-  HandClock clock_;
+  net::ManualClock clock_;
   std::string truth_;
   storage::Metainfo metainfo_{"t",
                               storage::sha1({}),

@@ -13,22 +13,10 @@
 #include "net/krpc.h"
 #include "net/udp_port.h"
 #include "tests/unit/net/loopback_server.h"
+#include "tests/unit/net/manual_clock.h"
 #include "tests/unit/net/scripted_datagram.h"
 
 namespace swarmfs::net {
-
-class HandClock final : public Clock {
- public:
-  [[nodiscard]] TimePoint now() const override { return now_; }
-  using Clock::earliest;
-  void advance_to(TimePoint when) {
-    now_ = std::max(now_, when);
-    fire_due();
-  }
-
- private:
-  TimePoint now_{std::chrono::hours(1)};
-};
 
 class DhtFarNet {
  public:
@@ -71,7 +59,7 @@ class DhtFarNet {
   void run_for(Duration duration) {
     const TimePoint end = clock.now() + duration;
     settle();
-    while (const auto next = clock.earliest()) {
+    while (const auto next = clock.earliest_timer()) {
       if (*next > end) break;
       clock.advance_to(*next);
       settle();
@@ -92,7 +80,7 @@ class DhtFarNet {
   std::vector<Sent> taken() { return std::exchange(sent, {}); }
 
   asio::io_context io{1};
-  HandClock clock;
+  ManualClock clock;
   std::vector<std::shared_ptr<FarNet>> far;
   std::unique_ptr<UdpPort> udp;
   std::map<UdpEndpoint, Node> nodes;  // who is not here is silent

@@ -20,29 +20,9 @@
 
 #include "net/clock.h"
 #include "storage/task_group.h"
+#include "tests/unit/net/manual_clock.h"
 
 namespace swarmfs::net {
-
-// Stands still until told otherwise.
-class ManualClock final : public Clock {
- public:
-  [[nodiscard]] TimePoint now() const override { return now_; }
-  void advance(Duration by) {
-    now_ += by;
-    fire_due();
-  }
-  [[nodiscard]] std::optional<TimePoint> earliest_timer() const { return earliest(); }
-  // To the next timer, however far; false: there is none.
-  bool advance_to_next() {
-    const auto next = earliest();
-    if (!next) return false;
-    advance(std::max(Duration{}, *next - now_));
-    return true;
-  }
-
- private:
-  TimePoint now_{std::chrono::hours(1)};
-};
 
 class LoopbackServer {
  public:

@@ -121,6 +121,18 @@ class TorrentSessionTest : public ConnectionsWorld {
   std::string info_ = info_dictionary().encode();
   std::vector<std::vector<std::string>> trackers_;
   std::vector<std::string> web_seeds_;
+  // Of two peers neither hears of the other, and whom they name is not believed.
+  void expect_no_pex() {
+    FarEnd& far = peer(1);
+    peer(2);
+    EXPECT_THAT(as_text(greeting_), Not(HasSubstr("ut_pex")));
+    say_extended(far, 0, "d1:md6:ut_pexi6eee");
+    say_extended(far, 1, naming(9));
+    EXPECT_FALSE(dialled(9));
+    pass(60s);
+    EXPECT_THAT(heard_extended(far, 6), SizeIs(0));
+  }
+
   bool pex_ = true;
   storage::WorkerPool hashers_{context_.get_executor(), 0};
   std::optional<TorrentSession> session_;
@@ -157,14 +169,7 @@ TEST_F(TorrentSessionTest, OffersWhatItHas) {
 TEST_F(TorrentSessionTest, WithoutPexNobodyIsToldOrHeard) {
   pex_ = false;
   start_torrent();
-  FarEnd& far = peer(1);
-  peer(2);
-  EXPECT_THAT(as_text(greeting_), Not(HasSubstr("ut_pex")));
-  say_extended(far, 0, "d1:md6:ut_pexi6eee");
-  say_extended(far, 1, naming(9));
-  EXPECT_FALSE(dialled(9));
-  pass(60s);
-  EXPECT_THAT(heard_extended(far, 6), SizeIs(0));
+  expect_no_pex();
 }
 
 TEST_F(TorrentSessionTest, PeersTellOfPeers) {
@@ -182,18 +187,11 @@ TEST_F(TorrentSessionTest, PeersTellOfPeers) {
 TEST_F(TorrentSessionTest, APrivateTorrentKnowsNoPex) {
   info_ = info_dictionary().add("private", std::int64_t{1}).encode();
   start_torrent();
-  FarEnd& far = peer(1);
-  peer(2);
-  EXPECT_THAT(as_text(greeting_), Not(HasSubstr("ut_pex")));
-  say_extended(far, 0, "d1:md6:ut_pexi6eee");
-  say_extended(far, 1, naming(9));
-  EXPECT_FALSE(dialled(9));
+  expect_no_pex();
   const std::vector<Endpoint> stranger{address(9)};
   session_->add_peers(stranger, PeerSource::pex);
   settle();
   EXPECT_FALSE(dialled(9));
-  pass(60s);
-  EXPECT_THAT(heard_extended(far, 6), SizeIs(0));
 }
 
 // ---- without
