@@ -31,6 +31,7 @@ void put_first(MountPlan& plan, const std::vector<std::string>& urls) {
 void take_torrent(MountPlan& plan, std::vector<std::byte> bytes, storage::Metainfo metainfo) {
   plan.title = metainfo.name;
   plan.trackers = metainfo.trackers;
+  plan.web_seeds = metainfo.web_seeds;
   plan.metainfo = std::move(metainfo);
   plan.torrent = std::move(bytes);
 }
@@ -39,6 +40,10 @@ void take_magnet(MountPlan& plan, storage::Magnet magnet) {
   if (plan.title.empty()) plan.title = std::move(magnet.name);
   if (plan.title.empty()) plan.title = plan.info_hash.hex();
   for (const std::string& url : magnet.trackers) add_tracker(plan, url);
+  for (const std::string& url : magnet.web_seeds) {
+    const auto& known = plan.web_seeds;
+    if (std::find(known.begin(), known.end(), url) == known.end()) plan.web_seeds.push_back(url);
+  }
   plan.hinted_peers = std::move(magnet.peers);
   plan.selected = std::move(magnet.selected);
   plan.warnings = std::move(magnet.warnings);

@@ -24,6 +24,7 @@ struct MountPlan {
   std::vector<std::byte> torrent;                  // what `metainfo` was parsed from
   std::vector<std::vector<std::string>> trackers;  // BEP 12 tiers, each URL once
   std::size_t user_tiers = 0;                      // the first ones, which the user named
+  std::vector<std::string> web_seeds;              // BEP 19 URLs, each once
   std::vector<storage::HostPort> hinted_peers;     // named by the link, not by the user
   std::vector<storage::FileRange> selected;        // by the link; empty: all files
   std::vector<std::string> warnings;               // about the link

@@ -347,6 +347,7 @@ Task<void> live(Program& p) {
 }
 
 void build_session(Program& p, MountPlan plan) {
+  if (!p.options.web_seeds) plan.web_seeds.clear();
   const auto log = [l = p.log](int level, const std::string& line) { l(level, line); };
   p.listener = std::make_unique<net::Listener>(net::Listener::Parts{
       .executor = p.io.get_executor(),
@@ -378,6 +379,7 @@ void build_session(Program& p, MountPlan plan) {
       .trackers = std::move(plan.trackers),
       .hashers = p.hashers,
       .disk = &p.bounded->disk(),
+      .web_seeds = std::move(plan.web_seeds),
       .peers = p.options.peers,
       .hinted_peers = std::move(plan.hinted_peers),
       .port = p.options.port,

@@ -110,6 +110,7 @@ struct RawOptions {
   bool verify = false;
   bool no_dht = false;
   bool no_pex = false;
+  bool no_web_seeds = false;
   bool no_lsd = false;
   bool version = false;
   bool help = false;
@@ -166,6 +167,7 @@ void add_long_options(CLI::App& app, RawOptions& raw) {
   add_list(app, "--tracker", raw.trackers, "URL", "one more tracker; may be given many times");
   app.add_flag("--no-dht", raw.no_dht, "do not look for peers in the DHT");
   app.add_flag("--no-pex", raw.no_pex, "do not exchange peers with peers");
+  app.add_flag("--no-web-seeds", raw.no_web_seeds, "do not download from web servers");
   app.add_flag("--no-lsd", raw.no_lsd, "do not look for peers on the local network");
   add_list(app, "--dht-bootstrap", raw.dht_bootstrap, "HOST:PORT",
            "one more node to enter the DHT by; may be given many times");
@@ -349,6 +351,7 @@ std::optional<Complaint> take_peer_sources(const RawOptions& raw, Options& optio
   options.trackers = raw.trackers;
   options.dht = !raw.no_dht;
   options.pex = !raw.no_pex;
+  options.web_seeds = !raw.no_web_seeds;
   options.lsd = !raw.no_lsd;
   return std::nullopt;
 }

@@ -45,6 +45,7 @@ struct Options {
   bool dht = true;
   bool pex = true;
   bool lsd = true;
+  bool web_seeds = true;
   // A magnet's mount is there at once, and empty until its metadata has come; wait_metadata: only
   // when it has.
   bool wait_metadata = false;

@@ -81,9 +81,7 @@ std::string describe_torrent(const storage::Metainfo& metainfo) {
     out +=
         line(label, "tier " + std::to_string(tier + 1) + ": " + join(metainfo.trackers[tier], " "));
   }
-  for (const std::string& url : metainfo.web_seeds) {
-    out += line("web seed", url + " (not used by this version)");
-  }
+  out += lines("web seed", metainfo.web_seeds);
   for (const std::string& warning : metainfo.warnings) out += line("warning", warning);
   out += line("files", counted(metainfo.files.size(), "file"));
   return out + files_text(metainfo);
@@ -101,9 +99,7 @@ std::string describe_magnet(const storage::Magnet& magnet) {
     peers.push_back((v6 ? "[" + host + "]" : host) + ":" + std::to_string(port));
   }
   out += lines("peers", peers);
-  for (const std::string& url : magnet.web_seeds) {
-    out += line("web seed", url + " (not used by this version)");
-  }
+  out += lines("web seed", magnet.web_seeds);
   for (const std::string& warning : magnet.warnings) out += line("warning", warning);
   std::vector<std::string> selected;
   for (const storage::FileRange& range : magnet.selected) selected.push_back(range_text(range));

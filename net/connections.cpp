@@ -82,6 +82,7 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
   Task<void> run_peer(Endpoint endpoint);
   Task<Result<Handshake>> establish(std::shared_ptr<Connection> c);
   Task<void> run_guest(std::unique_ptr<Stream> stream, Handshake theirs);
+  Task<void> run_web_seed(std::unique_ptr<Stream> stream, Duration round_trip);
   [[nodiscard]] bool has_room_for(const Endpoint& guest) const;
   error_code judge(const Result<Handshake>& theirs, Connection& c);
   error_code settle_twin(const Connection& c);
@@ -113,6 +114,10 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
   void say(int level, const std::string& line) const {
     if (log) log(level, line);
   }
+  [[nodiscard]] std::string name_of(const Endpoint& endpoint) const {
+    const auto web_seed = web_seeds.find(endpoint);
+    return web_seed == web_seeds.end() ? endpoint.address().to_string() : web_seed->second;
+  }
 
   asio::any_io_executor executor;
   Clock& clock;
@@ -129,7 +134,8 @@ struct Connections::State : std::enable_shared_from_this<Connections::State> {
   Timer rest_check;
   Timer housekeeping;
   std::map<PeerKey, std::shared_ptr<Connection>> connections;
-  PeerKey next_key = 1;  // 0 means nobody
+  std::map<Endpoint, std::string> web_seeds;  // their names
+  PeerKey next_key = 1;                       // 0 means nobody
   std::size_t dialling = 0;
   std::size_t banned = 0;
   bool resting = false;
@@ -190,7 +196,7 @@ error_code Connections::State::judge(const Result<Handshake>& theirs, Connection
 // id dialled. Only there, for peer ids can be copied.
 error_code Connections::State::settle_twin(const Connection& c) {
   const auto found = std::find_if(connections.begin(), connections.end(), [&c](const auto& other) {
-    return other.second->peer_id == c.peer_id;
+    return !other.second->info.web_seed && other.second->peer_id == c.peer_id;
   });
   if (found == connections.end()) return {};
   Connection& twin = *found->second;
@@ -262,6 +268,20 @@ Task<void> Connections::State::run_guest(std::unique_ptr<Stream> stream, Handsha
   dial_more();
 }
 
+Task<void> Connections::State::run_web_seed(std::unique_ptr<Stream> stream, Duration round_trip) {
+  const auto self = shared_from_this();
+  const Endpoint endpoint = stream->remote();
+  if (stopping || list.is_banned(endpoint)) co_return;
+  auto connection = std::make_shared<Connection>();
+  connection->info.key = next_key++;
+  connection->info.endpoint = endpoint;
+  connection->info.web_seed = true;
+  connection->info.connect_time = round_trip;
+  connection->info.fast = true;
+  connection->link = std::make_unique<PeerConnection>(executor, clock, std::move(stream));
+  co_await serve(connection);
+}
+
 PeerConnection::Handlers Connections::State::handlers_of(Connection& c) {
   PeerConnection::Handlers handlers;
   handlers.in.on_message = [this, &c](const Message& m) { return on_message(c, m); };
@@ -295,7 +315,7 @@ Task<void> Connections::State::serve(std::shared_ptr<Connection> c) {
   }
   c->link->close();
   tasks.cancel_one(writer);
-  say(0, c->info.endpoint.address().to_string() + ": disconnected: " + why.message());
+  say(0, name_of(c->info.endpoint) + ": disconnected: " + why.message());
   connections.erase(key);
   if (receiver.on_closed) receiver.on_closed(key);
   for (const auto& [id, listener] : listeners) {
@@ -466,6 +486,13 @@ void Connections::wake() {
   state_->wake();
 }
 
+void Connections::add_web_seed(std::unique_ptr<Stream> stream, const std::string& name,
+                               Duration round_trip) {
+  if (state_->stopping) return;
+  state_->web_seeds.insert_or_assign(stream->remote(), name);
+  state_->tasks.spawn(state_->run_web_seed(std::move(stream), round_trip));
+}
+
 void Connections::add_peers(std::span<const Endpoint> endpoints, PeerSource source) {
   for (const Endpoint& endpoint : endpoints)
     state_->list.add(endpoint, source, state_->clock.now());
@@ -529,12 +556,16 @@ void Connections::close(PeerKey key, error_code why) {
 void Connections::ban(const Endpoint& endpoint, const char* why) {
   State& s = *state_;
   if (s.list.is_banned(endpoint)) return;
-  s.say(2, endpoint.address().to_string() + " banned: " + why);
+  s.say(2, s.name_of(endpoint) + " banned: " + why);
   s.list.ban(endpoint);
   ++s.banned;
   for (const auto& [key, c] : s.connections) {
     if (s.list.is_banned(c->info.endpoint)) c->link->close();
   }
+}
+
+bool Connections::is_banned(const Endpoint& endpoint) const {
+  return state_->list.is_banned(endpoint);
 }
 
 const Connected* Connections::find(PeerKey key) const {

@@ -32,6 +32,7 @@ struct Connected {
   PeerKey key;
   Endpoint endpoint;
   bool incoming = false;    // it came to us: `endpoint` is not where it listens
+  bool web_seed = false;    // it is no peer: `endpoint` only stands for it
   Duration connect_time{};  // of TCP: about a round trip
   bool fast = false;        // BEP 6
   bool extensions = false;  // BEP 10
@@ -92,6 +93,10 @@ class Connections {
   // banned, ourselves, and who is connected already.
   void accept(std::unique_ptr<Stream> stream, const Handshake& theirs);
   void add_peers(std::span<const Endpoint> endpoints, PeerSource source);
+  // A web server that speaks as a peer does, from behind its handshake on, and needs the fast
+  // extension. `name` is for people; `stream->remote()` is what it is banned by; `round_trip`: as
+  // far as it is known.
+  void add_web_seed(std::unique_ptr<Stream> stream, const std::string& name, Duration round_trip);
   // Tells `receiver` of every connection and all it has said; from then on it is called as things
   // happen. An empty one: what is said is remembered again.
   void set_receiver(Receiver receiver);
@@ -107,6 +112,7 @@ class Connections {
   void mark_useful(PeerKey key);                        // it sent verified data
   void close(PeerKey key, error_code why);
   void ban(const Endpoint& endpoint, const char* why);
+  [[nodiscard]] bool is_banned(const Endpoint& endpoint) const;
 
   // Empty: no such connection (any more).
   [[nodiscard]] const Connected* find(PeerKey key) const;

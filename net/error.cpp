@@ -32,6 +32,10 @@ class NetCategory final : public boost::system::error_category {
         return "bad URL";
       case NetErrc::unsupported_scheme:
         return "unsupported URL scheme";
+      case NetErrc::not_on_server:
+        return "the server has no file of this torrent";
+      case NetErrc::server_busy:
+        return "the server cannot answer now";
     }
     return "unknown network error";
   }

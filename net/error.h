@@ -16,6 +16,8 @@ enum class NetErrc {
   too_large,           // an answer passed its size limit
   bad_url,             // not a URL we can use
   unsupported_scheme,  // a URL scheme we do not speak
+  not_on_server,       // a web seed has none of the torrent's files
+  server_busy,         // a web server puts us off
 };
 
 const boost::system::error_category& net_category();

@@ -205,6 +205,13 @@ void Peer::measure(std::uint32_t bytes, TimePoint now) {
     window_bytes_ = 0;
   }
   if (last) window_open_ = false;
+  // All at once, again and again: too short to measure, but it is known how long it was in coming.
+  // Who is not measured is asked for a few blocks at a time, and these would go on to come at once.
+  const Duration took = now - busy_since_;
+  if (last && !measured_ && received_bytes_ >= kSampleBytes && took >= kSampleTimeMin) {
+    rate_ = static_cast<double>(busy_received_) / Seconds(took).count();
+    measured_ = true;
+  }
 }
 
 void Peer::forget_all() {

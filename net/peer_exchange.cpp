@@ -46,7 +46,8 @@ void PeerExchange::tell_all() {
     if (id == 0) continue;
     std::set<Endpoint> others;
     for (const Connected* other : all) {
-      if (other->incoming) continue;  // we do not know where it listens
+      // We do not know where it listens, or it is no peer.
+      if (other->incoming || other->web_seed) continue;
       if (other != peer && may_tell(other->endpoint, peer->endpoint))
         others.insert(normalised(other->endpoint));
     }

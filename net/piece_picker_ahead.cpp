@@ -105,7 +105,8 @@ void PiecePicker::read_ahead(KnownPeer& known, TimePoint soonest, bool queueing,
     // The soonest peer takes what is due first, even if that is late already; slower ones what
     // they can have in time.
     const TimePoint expected = model.eta(storage::kBlockSize, now);
-    const TimePoint due = expected <= soonest ? TimePoint::min() : expected;
+    const bool first = expected <= soonest || peers_.size() == 1;
+    const TimePoint due = first ? TimePoint::min() : expected;
     const std::optional<BlockId> block = pick_ahead(known.second, due, bulk, now);
     if (!block) return;
     request(known, *block, now);

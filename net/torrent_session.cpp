@@ -9,6 +9,7 @@
 #include "net/name_lookup.h"
 #include "net/peer_exchange.h"
 #include "net/secret_random.h"
+#include "net/web_seeds.h"
 #include "storage/bencode.h"
 #include "storage/block_pool.h"
 #include "storage/task_group.h"
@@ -59,7 +60,8 @@ std::vector<std::byte> info_of(std::span<const std::byte> torrent) {
 
 // A .torrent to keep. `info` stands in it as it came: its bytes are what the info-hash is of.
 std::vector<std::byte> torrent_of(std::span<const std::byte> info,
-                                  const std::vector<std::vector<std::string>>& trackers) {
+                                  const std::vector<std::vector<std::string>>& trackers,
+                                  const std::vector<std::string>& web_seeds) {
   storage::bencode::List tiers;
   for (const std::vector<std::string>& tier : trackers) {
     storage::bencode::List urls;
@@ -69,6 +71,9 @@ std::vector<std::byte> torrent_of(std::span<const std::byte> info,
   storage::bencode::Dictionary torrent;
   if (!trackers.empty()) torrent.add("announce-list", tiers);
   torrent.add_encoded("info", {reinterpret_cast<const char*>(info.data()), info.size()});
+  storage::bencode::List urls;
+  for (const std::string& url : web_seeds) urls.add(url);
+  if (!web_seeds.empty()) torrent.add("url-list", urls);
   const std::string text = torrent.encode();
   const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
@@ -109,6 +114,7 @@ struct TorrentSession::State {
   std::optional<PeerExchange> pex;
   std::optional<storage::PieceStore> store;
   std::optional<Swarm> swarm;
+  std::optional<WebSeeds> web_seeds;
   Announcer announcer;
   Discovery::Search search;
   Listener::Registration guests;
@@ -235,7 +241,7 @@ Task<Result<storage::Metainfo>> TorrentSession::State::parse(
 
 Task<void> TorrentSession::State::adopt(std::vector<std::byte> info) {
   const auto torrent =
-      std::make_shared<const std::vector<std::byte>>(torrent_of(info, parts.trackers));
+      std::make_shared<const std::vector<std::byte>>(torrent_of(info, parts.trackers, parts.web_seeds));
   Result<storage::Metainfo> metainfo = co_await parse(torrent);
   if (stopping) co_return;
   if (!metainfo) co_return fail(metainfo.error());
@@ -243,6 +249,7 @@ Task<void> TorrentSession::State::adopt(std::vector<std::byte> info) {
   if (metainfo->info_hash != parts.info_hash) co_return fail(storage::StorageErrc::not_a_torrent);
   parts.metainfo = std::move(*metainfo);
   begin_data();
+  web_seeds->start();
   serve_info(std::move(info));
   if (parts.on_metadata) parts.on_metadata(*torrent);
   decided.wake_all();
@@ -272,6 +279,14 @@ void TorrentSession::State::begin_data() {
       .warn = [this](const std::string& line) { parts.log(2, line); },
       .claimed = parts.claimed ? parts.claimed(metainfo) : storage::Bitfield()});
   swarm.emplace(parts.executor, parts.clock, connections, *store, pool, parts.log);
+  web_seeds.emplace(WebSeeds::Parts{.executor = parts.executor,
+                                    .clock = parts.clock,
+                                    .connections = connections,
+                                    .metainfo = metainfo,
+                                    .urls = parts.web_seeds,
+                                    .allow_local = parts.allow_local,
+                                    .interface = parts.interface,
+                                    .log = parts.log});
 }
 
 // Peers learn from it, too, that we have the metadata now, and what a private torrent ends.
@@ -306,6 +321,7 @@ void TorrentSession::start() {
     });
   }
   s.connections.start();
+  if (s.web_seeds) s.web_seeds->start();
   s.open_door();
   s.look_around();
   for (const storage::HostPort& peer : s.parts.peers) {
@@ -329,6 +345,7 @@ Task<void> TorrentSession::stop() {
   storage::TaskGroup both(s->parts.executor);
   both.spawn(s->announcer.stop());
   both.spawn(s->connections.stop());
+  if (s->web_seeds) both.spawn(s->web_seeds->stop());
   co_await both.join();
   co_await s->tasks.join();
   if (!s->swarm) co_return;
@@ -366,7 +383,13 @@ bool TorrentSession::reachable(storage::ByteRange range) const {
 }
 
 SwarmStatus TorrentSession::status() const {
-  if (state_->swarm) return state_->swarm->status();
+  if (state_->swarm) {
+    SwarmStatus status = state_->swarm->status();
+    const WebSeeds::Counts web = state_->web_seeds->counts();
+    status.known_addresses += web.known;
+    status.dialling += web.dialling;
+    return status;
+  }
   const Connections::Counts counts = state_->connections.counts();
   const MetadataFetch::Progress progress = state_->metadata.progress();
   SwarmStatus status;

@@ -59,6 +59,7 @@ class TorrentSession {
     std::vector<std::vector<std::string>> trackers;
     storage::WorkerPool& hashers;
     storage::Disk* disk;  // null: memory only. Addressed from the first piece on, not before.
+    std::vector<std::string> web_seeds = {};           // of the .torrent or the link (BEP 19)
     std::vector<storage::HostPort> peers;              // the user's
     std::vector<storage::HostPort> hinted_peers = {};  // the link's (BEP 9 x.pe)
     std::uint16_t port = 0;                            // told to trackers when there is no listener

@@ -180,18 +180,20 @@ Result<std::vector<FileEntry>> visible_files(const std::vector<RawFile>& raw,
   return files;
 }
 
-// How many files are shown under another path than the torrent gives them. `shown` lacks what is
-// hidden in `raw`.
-std::size_t count_renamed(const std::vector<RawFile>& raw, const std::vector<FileEntry>& shown) {
+// Notes which files are shown under another path than the torrent gives them, and returns how many.
+// `shown` lacks what is hidden in `raw`.
+std::size_t note_renamed(const std::vector<RawFile>& raw, std::vector<FileEntry>& shown) {
   std::size_t renamed = 0;
   auto entry = shown.begin();
   for (const RawFile& file : raw) {
     if (file.symlink || file.padding) continue;
-    auto name = entry->path.begin();
-    bool same = true;
+    std::vector<std::string> original;
     for (const Value component : file.display_path.items())
-      same = *component.string() == *name++ && same;
-    if (!same) ++renamed;
+      original.emplace_back(*component.string());
+    if (original != entry->path) {
+      entry->original = std::move(original);
+      ++renamed;
+    }
     ++entry;
   }
   return renamed;
@@ -259,6 +261,7 @@ Result<Metainfo> read_v1(Value info, std::uint32_t piece_length,
                     .layout = std::move(layout),
                     .piece_hashes = *std::move(hashes)};
   if (metainfo.name.empty()) metainfo.name = metainfo.info_hash.hex();
+  metainfo.original_name = *name;
   std::size_t renamed = metainfo.name == *name ? 0 : 1;
   metainfo.single_file = !info["files"];
   if (metainfo.single_file) {
@@ -269,7 +272,7 @@ Result<Metainfo> read_v1(Value info, std::uint32_t piece_length,
     Result<std::vector<FileEntry>> files = visible_files(reader.files(), warnings);
     if (!files) return files.error();
     metainfo.files = *std::move(files);
-    renamed += count_renamed(reader.files(), metainfo.files);
+    renamed += note_renamed(reader.files(), metainfo.files);
   }
   if (renamed > 0)
     warnings.add(std::to_string(renamed) + " names were changed to be valid and unique");

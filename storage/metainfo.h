@@ -31,6 +31,9 @@ struct FileEntry {
   // Its place in the torrent's own list, where padding and links count too (BEP 53 numbers files
   // so).
   std::uint32_t index = 0;
+  // As the torrent has it, where that is not `path`: what others call it. Not cleaned, and never
+  // for use on this host.
+  std::vector<std::string> original = {};
 };
 
 struct Metainfo {
@@ -48,6 +51,7 @@ struct Metainfo {
   std::optional<std::int64_t> creation_date = {};  // Unix seconds
   bool has_v2 = false;                             // hybrid (BEP 52): served through its v1 half
   std::vector<std::string> warnings = {};          // oddities that were accepted, one line each
+  std::string original_name = {};                  // not cleaned: what others call it
 };
 
 // Requires nothing of `bytes`. A v2-only torrent is StorageErrc::v2_only after its structure was

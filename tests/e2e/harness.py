@@ -67,7 +67,7 @@ def read_all(path):
 class Torrent:
     """A .torrent over `content` (a file or a folder), which lies in `save`."""
 
-    def __init__(self, content, file, piece=256 * KIB, trackers=(), creation_date=None, private=False):
+    def __init__(self, content, file, piece=256 * KIB, trackers=(), creation_date=None, private=False, web_seeds=()):
         self.content, self.save, self.name, self.file = content, os.path.dirname(content), os.path.basename(content), file
         storage = libtorrent.file_storage()
         libtorrent.add_files(storage, content)
@@ -78,6 +78,8 @@ class Torrent:
         libtorrent.set_piece_hashes(create, self.save)
         entry = create.generate()
         entry.pop(b"creation date", None)
+        if web_seeds:
+            entry[b"url-list"] = list(web_seeds)
         if creation_date is not None:
             entry[b"creation date"] = creation_date
         with open(file, "wb") as out:

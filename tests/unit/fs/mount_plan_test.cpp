@@ -78,6 +78,14 @@ TEST(MountPlanTest, WhatWasKeptServesALink) {
   EXPECT_THAT(plan.selected, SizeIs(1));
 }
 
+TEST(MountPlanTest, WebSeedsOfTheLinkJoinThoseThatWereKept) {
+  KeptTorrent before = kept();
+  before.metainfo.web_seeds = {"http://a/"};
+  storage::Magnet magnet = link();
+  magnet.web_seeds = {"http://b/", "http://a/"};
+  EXPECT_THAT(plan_mount(magnet, before, {}).web_seeds, ElementsAre("http://a/", "http://b/"));
+}
+
 TEST(MountPlanTest, TheUsersTrackersComeFirstWhoeverElseNamesThem) {
   const MountPlan plan = plan_mount(link(), kept(), {"http://a/", "http://mine/"});
   EXPECT_THAT(plan.trackers, ElementsAre(ElementsAre("http://a/"), ElementsAre("http://mine/"),

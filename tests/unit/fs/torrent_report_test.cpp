@@ -99,7 +99,7 @@ TEST(MagnetReportTest, SaysWhatTheLinkSaysAndNoMore) {
                 "              http://b.example/announce\n"
                 "peers         seed.example:1\n"
                 "              [2001:db8::1]:2\n"
-                "web seed      http://w.example/ (not used by this version)\n"
+                "web seed      http://w.example/\n"
                 "warning       something odd\n"
                 "selects files 0, 4-8, counted from 0\n");
 }

@@ -293,6 +293,17 @@ TEST_F(PeerTest, AnUnmeasuredPeerGetsFourBlocksToShowItself) {
   EXPECT_TRUE(peer_.full(0ms));
 }
 
+TEST_F(PeerTest, BlocksThatComeAtOnceAgainAndAgainSayHowLongTheyWereInComing) {
+  for (std::uint32_t first = 0; first < 16; first += 4) {
+    EXPECT_FALSE(peer_.measured());
+    for (std::uint32_t n = 0; n < 4; ++n) ask(first + n);
+    now_ += 50ms;
+    for (std::uint32_t n = 0; n < 4; ++n) arrive(first + n);
+  }
+  EXPECT_TRUE(peer_.measured());
+  EXPECT_NEAR(peer_.rate(), 4 * kBlockSize / 0.05, 1);
+}
+
 TEST_F(PeerTest, AnAssumedRateYieldsToAMeasuredOne) {
   peer_.assume_rate(5e6);
   EXPECT_DOUBLE_EQ(peer_.rate(), 5e6);

@@ -60,6 +60,7 @@ class TorrentSessionTest : public ConnectionsWorld {
             .trackers = trackers_,
             .hashers = hashers_,
             .disk = nullptr,
+            .web_seeds = web_seeds_,
             .peers = {},
             .pex = pex_,
             .log = log,
@@ -119,6 +120,7 @@ class TorrentSessionTest : public ConnectionsWorld {
 
   std::string info_ = info_dictionary().encode();
   std::vector<std::vector<std::string>> trackers_;
+  std::vector<std::string> web_seeds_;
   // Of two peers neither hears of the other, and whom they name is not believed.
   void expect_no_pex() {
     FarEnd& far = peer(1);
@@ -217,7 +219,20 @@ TEST_F(TorrentSessionTest, AMagnetBecomesATorrent) {
                           [](const Message& m) { return std::holds_alternative<Request>(m); }));
 }
 
-TEST_F(TorrentSessionTest, WhatIsKeptHasTheInfoAsItCameAndTheTrackers) {
+TEST_F(TorrentSessionTest, AWebSeedCountsAsKnown) {
+  web_seeds_ = {"http://127.0.0.1:1/f"};  // which the connect policy refuses
+  start_torrent();
+  EXPECT_EQ(session_->status().known_addresses, 1U);
+  ASSERT_TRUE(run_until(context_, [this] {
+    return std::any_of(said_.begin(), said_.end(), [](const std::string& line) {
+      return line.find("address refused") != line.npos;
+    });
+  }));
+  EXPECT_EQ(session_->status().connected, 0U);
+}
+
+TEST_F(TorrentSessionTest, WhatIsKeptHasTheInfoAsItCameAndTheTrackersAndWebSeeds) {
+  web_seeds_ = {"http://127.0.0.1:1/f"};
   // Keys that nobody knows, and in an order that nobody should write.
   info_ =
       "d6:lengthi32768e4:name8:film.mkv12:piece lengthi16384e6:pieces40:" + std::string(40, 'x') +
@@ -230,6 +245,7 @@ TEST_F(TorrentSessionTest, WhatIsKeptHasTheInfoAsItCameAndTheTrackers) {
   ASSERT_TRUE(again);
   EXPECT_EQ(again->info_hash, info_hash_);
   EXPECT_EQ(again->trackers, trackers_);
+  EXPECT_EQ(again->web_seeds, web_seeds_);
   EXPECT_EQ(session_->metainfo().trackers, trackers_);
 }
 
