@@ -81,6 +81,10 @@ class RuledWorld {
   [[nodiscard]] std::map<PeerKey, TimePoint> arrivals(
       std::span<const PiecePicker::Order> orders) const {
     std::map<PeerKey, Peer> peers = before_;
+    // A decision begins with what to assume of those who have shown nothing yet.
+    for (auto& [key, peer] : peers) {
+      if (!peer.measured()) peer.assume_rate(world_.picker.peer(key).rate());
+    }
     for (const auto& order : orders) {
       if (order.kind == Kind::cancel) peers.at(order.peer).on_cancelled(order.block, world_.now);
       if (order.kind == Kind::request && urgent(order.block.piece))
