@@ -78,6 +78,12 @@ error_code write_all(int fd, std::uint64_t offset, const Parts& from) {
   return {};
 }
 
+// Read ahead of whoever reads the file from front to back: the kernel's own 128 KiB leave a fast
+// disk idle between two requests (measured: 0.5 of 1.9 GB/s).
+constexpr std::uint64_t kReadahead = 8 * 1024 * 1024;
+// Reads of one such reader arrive out of order by up to this much.
+constexpr std::uint64_t kOutOfOrder = 1024 * 1024;
+
 error_code check_length(int fd, std::uint64_t size) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return last_error();
@@ -149,12 +155,26 @@ error_code RealDisk::judge(error_code result, std::uint64_t cuts_before) {
 Task<error_code> RealDisk::read(std::uint64_t offset, std::span<std::byte> into) {
   error_code result;
   const std::uint64_t cuts = cuts_;
-  auto job = [fd = fd_.get(), offset, into, size = size_, &result] {
+  const ByteRange ahead = note_read({offset, offset + into.size()});
+  auto job = [fd = fd_.get(), offset, into, ahead, size = size_, &result] {
+    if (!ahead.empty()) ::readahead(fd, static_cast<off_t>(ahead.begin), ahead.size());
     result = read_all(fd, offset, into);
     if (!result) result = check_length(fd, size);
   };
   co_await workers_.run(job);
   co_return judge(result, cuts);
+}
+
+// What the page cache should get while the reader has the range: nothing, unless it goes on where
+// the last one ended.
+ByteRange RealDisk::note_read(ByteRange range) {
+  const bool goes_on = range.end > read_end_ && range.begin <= read_end_ + kOutOfOrder &&
+                       range.begin + kOutOfOrder >= read_end_;
+  if (!goes_on) ahead_end_ = 0;
+  read_end_ = range.end;
+  const std::uint64_t end = std::min(range.end + kReadahead, size_);
+  if (!goes_on || end <= range.end || ahead_end_ > range.end + kReadahead / 2) return {};
+  return {std::max(std::exchange(ahead_end_, end), range.end), end};
 }
 
 bool RealDisk::read_now(std::uint64_t offset, std::span<std::byte> into) {
@@ -166,6 +186,7 @@ bool RealDisk::read_now(std::uint64_t offset, std::span<std::byte> into) {
     into = into.subspan(static_cast<std::size_t>(n));
     offset += static_cast<std::uint64_t>(n);
   }
+  read_end_ = offset;
   return !check_length(fd_.get(), size_);
 }
 

@@ -90,6 +90,7 @@ class RealDisk final : public Disk {
   // Of one write, which runs on a worker.
   struct Write;
   [[nodiscard]] error_code judge(error_code result, std::uint64_t cuts_before);
+  [[nodiscard]] ByteRange note_read(ByteRange range);
   UniqueFd fd_;
   UniqueFd direct_;
   bool direct_refused_ = false;
@@ -97,6 +98,8 @@ class RealDisk final : public Disk {
   std::uint64_t size_ = 0;         // what the file must have at least
   std::uint64_t length_ = 0;       // what it is made again when it was cut; 0: not known
   std::uint64_t cuts_ = 0;         // how often it was
+  std::uint64_t read_end_ = 0;     // of the last read
+  std::uint64_t ahead_end_ = 0;    // the page cache has been asked for what comes before
   WorkerPool& workers_;
 };
 
