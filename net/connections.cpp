@@ -382,11 +382,7 @@ void Connections::State::wake() {
 void Connections::State::set_interest(Connection& c, std::optional<TimePoint> since) {
   if (c.interested_since.has_value() == since.has_value()) return;
   c.interested_since = since;
-  if (since) {
-    c.link->send(Interested{});
-  } else {
-    c.link->send(NotInterested{});
-  }
+  c.link->send(since ? Message(Interested{}) : Message(NotInterested{}));
 }
 
 // A peer that lets us wait is asked to keep our place; one that does not gets it back.

@@ -17,7 +17,7 @@ units - sizes
 hash - SHA-1
 ```
 ```units net
-http - requests
+http_connection - requests
 ```
 ```units fs
 fuse_session - the kernel's side
@@ -28,8 +28,8 @@ GOOD = {
     "storage/units.h": "#pragma once\n",
     "storage/hash.h": '#include "storage/units.h"\n',
     "storage/hash.cpp": '#include <openssl/sha.h>\n#include "storage/hash.h"\n',
-    "net/http.h": '#include <boost/asio/ssl.hpp>\n#include "storage/hash.h"\n',
-    "fs/fuse_session.cpp": '#include <fuse3/fuse_lowlevel.h>\n#include "net/http.h"\n',
+    "net/http_connection.h": '#include <boost/asio/ssl.hpp>\n#include "storage/hash.h"\n',
+    "fs/fuse_session.cpp": '#include <fuse3/fuse_lowlevel.h>\n#include "net/http_connection.h"\n',
 }
 
 
@@ -58,10 +58,10 @@ class CheckLayersTest(unittest.TestCase):
         self.assert_only("storage/extra.h: belongs to no unit", {"storage/extra.h": ""})
 
     def test_a_unit_without_a_file(self):
-        self.assert_only("net/http is listed but has no file", {"net/http.h": None, "fs/fuse_session.cpp": ""})
+        self.assert_only("net/http_connection is listed but has no file", {"net/http_connection.h": None, "fs/fuse_session.cpp": ""})
 
     def test_an_include_of_a_higher_folder(self):
-        self.assert_only("storage may not include net", {"storage/hash.h": '#include "net/http.h"\n'})
+        self.assert_only("storage may not include net", {"storage/hash.h": '#include "net/http_connection.h"\n'})
 
     def test_an_include_of_a_later_unit(self):
         self.assert_only("listed after units", {"storage/units.h": '#include "storage/hash.h"\n'})
