@@ -49,6 +49,7 @@ constexpr std::uint32_t kMaxRestDoublings = 6;
 
 PiecePicker::PiecePicker(const storage::Layout& layout, std::size_t max_open_blocks)
     : layout_(layout),
+      budget_(max_open_blocks),
       max_open_blocks_(max_open_blocks),
       have_(layout.piece_count()),
       wants_(layout),
@@ -213,11 +214,18 @@ void PiecePicker::drop_piece(PieceIndex piece, TimePoint now) {
   close_piece(piece);
 }
 
+// What waits to be written counts as the background's: it goes no faster than the disk.
+std::size_t PiecePicker::background_blocks() const {
+  const std::size_t share = budget_ / kBackgroundDenominator;
+  const std::size_t taken = budget_ - std::min(budget_, max_open_blocks_);
+  return share - std::min(share, taken);
+}
+
 bool PiecePicker::make_room(std::size_t blocks, Urgency urgency, TimePoint now) {
   const std::size_t limit = urgency == Urgency::now ? max_open_blocks_
                             : urgency == Urgency::readahead
                                 ? max_open_blocks_ * kAheadNumerator / kAheadDenominator
-                                : max_open_blocks_ / kBackgroundDenominator;
+                                : background_blocks();
   // What nobody wants; for a reader also what no reader wants.
   for (auto at = open_.begin(); at != open_.end() && open_blocks_ + blocks > limit;) {
     const auto& [piece, open] = *at++;

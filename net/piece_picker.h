@@ -89,7 +89,8 @@ class PiecePicker {
   [[nodiscard]] std::span<const Order> schedule(TimePoint now);
   // When schedule() should run without an event; empty: not before one.
   [[nodiscard]] std::optional<TimePoint> next_wake(TimePoint now) const;
-  // How many blocks open pieces may hold from now on.
+  // How many blocks open pieces may hold from now on: what was given at first, less what waits to
+  // be written.
   void limit_open_blocks(std::size_t max_open_blocks) { max_open_blocks_ = max_open_blocks; }
   [[nodiscard]] std::size_t open_blocks() const { return open_blocks_; }
 
@@ -106,6 +107,7 @@ class PiecePicker {
   using KnownPeer = std::map<PeerKey, Known>::value_type;
 
   OpenPiece* open_piece(storage::PieceIndex piece, Urgency urgency, TimePoint now);
+  [[nodiscard]] std::size_t background_blocks() const;
   bool make_room(std::size_t blocks, Urgency urgency, TimePoint now);
   void drop_piece(storage::PieceIndex piece, TimePoint now);
   void close_piece(storage::PieceIndex piece);
@@ -148,6 +150,7 @@ class PiecePicker {
   [[nodiscard]] bool anyone_proven(storage::PieceIndex piece, TimePoint now) const;
 
   const storage::Layout& layout_;
+  std::size_t budget_;
   std::size_t max_open_blocks_;
   std::map<PeerKey, Known> peers_;
   std::map<storage::PieceIndex, OpenPiece> open_;

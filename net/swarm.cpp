@@ -33,6 +33,11 @@ struct Contact {
   bool touched = false;  // has messages to flush
 };
 
+// Of the pool, those that open pieces and what waits to be written may hold.
+std::size_t blocks_for_pieces(const storage::BlockPool& pool) {
+  return pool.capacity() - std::min(kReservedBlocks, pool.capacity() / 8);
+}
+
 }  // namespace
 
 struct Swarm::State : std::enable_shared_from_this<Swarm::State> {
@@ -44,7 +49,7 @@ struct Swarm::State : std::enable_shared_from_this<Swarm::State> {
         store(s),
         pool(p),
         log(std::move(l)),
-        picker(store.layout(), 0),
+        picker(store.layout(), blocks_for_pieces(pool)),
         tasks(e),
         wake(c, [this] { run_schedule(); }) {}
 
@@ -248,9 +253,8 @@ void Swarm::State::schedule_soon() {
 void Swarm::State::run_schedule() {
   schedule_posted = false;
   if (stopping) return;
-  const std::size_t pinned =
-      std::min(kReservedBlocks, pool.capacity() / 8) + store.unwritten_blocks();
-  picker.limit_open_blocks(pool.capacity() > pinned ? pool.capacity() - pinned : 0);
+  const std::size_t all = blocks_for_pieces(pool);
+  picker.limit_open_blocks(all - std::min(all, store.unwritten_blocks()));
   const TimePoint now = clock.now();
   std::vector<PeerKey> touched;
   for (const PiecePicker::Order& order : picker.schedule(now)) {

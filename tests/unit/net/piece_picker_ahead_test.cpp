@@ -97,6 +97,18 @@ TEST(BackgroundTest, ItGivesItsMemoryToReaders) {
   EXPECT_TRUE(swarm.run_until([&] { return swarm.has(3); }, 10s));
 }
 
+TEST(BackgroundTest, ItGoesNoFasterThanTheDisk) {
+  World swarm(100, 4, 64);
+  for (int i = 0; i < 4; ++i) swarm.seed(5e4, 20ms);
+  swarm.want(0, 99, Urgency::background);
+  swarm.run_for(500ms);
+  EXPECT_GT(swarm.picker.open_blocks(), 4U);
+  swarm.picker.limit_open_blocks(64 - 12);  // 12 blocks wait to be written: 4 are left of a quarter
+  swarm.run_for(10s);
+  EXPECT_LE(swarm.picker.open_blocks(), 4U);
+  EXPECT_GT(swarm.verified.size(), 10U) << "it goes on";
+}
+
 TEST(BackgroundTest, ItRestsWhileAReaderIsBlockedAgainAndAgain) {
   World swarm(400, 4);
   swarm.seed(1e6, 20ms);
